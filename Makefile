@@ -1,0 +1,47 @@
+# Everything here works from nothing: a machine with make and Python 3.10 or later.
+
+PYTHON ?= python3
+VENV := .venv
+
+# Interpreters that pyenv keeps are found last: tox runs the tests on every version there is.
+PYENV_BINS := $(shell pyenv root >/dev/null 2>&1 && ls -d "$$(pyenv root)"/versions/*/bin 2>/dev/null)
+empty :=
+space := $(empty) $(empty)
+export PATH := $(PATH)$(if $(PYENV_BINS),:$(subst $(space),:,$(strip $(PYENV_BINS))))
+
+.PHONY: help demo test bench docs clean
+
+help:
+	@echo "make demo    play with the example plugins, without Kong"
+	@echo "make test    run all checks on every Python there is"
+	@echo "make bench   measure the speed, against the floor"
+	@echo "make docs    build the docs into docs/_build/html"
+	@echo "make clean   remove what the others made"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/tox.done: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --upgrade 'tox>=4.11'
+	@touch $@
+
+$(VENV)/dev.done: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/dev.done
+	$(VENV)/bin/python examples/demo.py
+
+test: $(VENV)/tox.done
+	$(VENV)/bin/tox run -m all
+
+bench: $(VENV)/dev.done
+	$(VENV)/bin/python bench/run.py
+
+docs: $(VENV)/tox.done
+	$(VENV)/bin/tox run -e docs
+
+clean:
+	rm -rf $(VENV) .tox build *.egg-info docs/_build .coverage .coverage.* \
+		.hypothesis .mypy_cache .pytest_cache .ruff_cache bench/loadgen
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

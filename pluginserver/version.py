@@ -1,0 +1,3 @@
+"""The version, in the one place where packaging, the command line and the docs read it."""
+
+__version__ = "0.1.0"
