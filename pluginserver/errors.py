@@ -1,0 +1,57 @@
+"""Every exception that this package raises on purpose.
+
+Rules kept here:
+
+* whatever a user can cause is a :class:`PluginServerError`, and its text is one sentence that
+  names the thing and says what to do;
+* what a plugin can catch around a PDK call is a :class:`PDKError`;
+* this module imports nothing of the package, so that every other one may import it.
+"""
+
+from __future__ import annotations
+
+
+class PluginServerError(Exception):
+    """Base of every error that a user of the package can cause."""
+
+
+class ListenError(PluginServerError):
+    """The socket cannot be served: it is in use, or its path is unusable."""
+
+
+class PluginError(PluginServerError):
+    """A plugin cannot be loaded or described."""
+
+
+class UnknownPluginError(PluginError):
+    """There is no plugin of that name."""
+
+
+class SchemaError(PluginError):
+    """A config class has a field that Kong's schema language cannot express."""
+
+
+class ConfigError(PluginServerError):
+    """A plugin's configuration does not fit its config class."""
+
+
+class RPCError(PluginServerError):
+    """A request cannot be answered with a result; the text is the response's error."""
+
+
+class PDKError(PluginServerError):
+    """A PDK call failed: Kong answered it with ``StepError``, or it could not be made."""
+
+
+class PhaseError(PDKError):
+    """A PDK function was called in a phase in which Kong does not offer it; nothing was sent."""
+
+
+class OutsideEventError(PDKError):
+    """A PDK function was called where no event runs: at import, or in a thread or greenlet of the
+    plugin's own."""
+
+
+class EventEndedError(PDKError):
+    """A PDK function was called after the event's last message (``exit``, ``error``, a
+    time-out)."""

@@ -1,0 +1,129 @@
+"""MessagePack-RPC frames as bytes: no sockets, no threads, no plugins.
+
+    request       [0, msgid, method, params]
+    response      [1, msgid, error, result]
+    notification  [2, label, argument]
+
+Rules kept here:
+
+* bytes arrive cut anywhere, many frames in one piece or one frame in many; what is decoded does
+  not depend on the cuts;
+* text that is not UTF-8 travels as str: it is decoded, and encoded again, with surrogate escapes;
+  binary is bytes, both ways;
+* what is no request is a :class:`FrameError`, after which the decoder is of no more use: nobody
+  can tell where the next frame begins;
+* no frame may take more memory than :data:`MAX_FRAME`, and no length that a frame merely announces
+  is believed beyond :data:`MAX_ITEMS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgpack
+
+MAX_FRAME: Final = 100 * 1024 * 1024
+"""Bytes; msgpack's own default.  A request carries a body whole, and Kong limits bodies itself."""
+
+MAX_ITEMS: Final = 1024 * 1024
+"""Entries of one array or map: an array's memory is taken when its header is read."""
+
+_INITIAL_BUFFER: Final = 4096
+_LARGE_FRAME: Final = 1024 * 1024
+"""A decoder that held a frame of this size is replaced, because its buffer never shrinks."""
+
+
+class FrameError(ValueError):
+    """The peer sent something that is no MessagePack-RPC request."""
+
+
+class Decoder:
+    """Bytes in, requests out."""
+
+    __slots__ = ("_fed", "_held", "_unpacker")
+
+    def __init__(self) -> None:
+        self._restart()
+
+    def _restart(self) -> None:
+        self._fed = 0
+        self._held = 0
+        self._unpacker = msgpack.Unpacker(
+            raw=False,
+            unicode_errors="surrogateescape",
+            strict_map_key=False,
+            read_size=_INITIAL_BUFFER,
+            max_buffer_size=MAX_FRAME,
+            max_array_len=MAX_ITEMS,
+            max_map_len=MAX_ITEMS,
+        )
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived.
+
+        :raises FrameError: when the frame at hand grows beyond :data:`MAX_FRAME`.
+        """
+        try:
+            self._unpacker.feed(data)
+        except msgpack.BufferFull:
+            raise FrameError(f"a frame is larger than {MAX_FRAME} bytes") from None
+        self._fed += len(data)
+
+    def request(self) -> tuple[int, Any, Any] | None:
+        """The next request.
+
+        :returns: message id, method and params as they came (any type), or None until more is fed.
+        :raises FrameError: for bytes that are no MessagePack, and for a frame that is no request.
+        """
+        unpacker = self._unpacker
+        if unpacker.tell() == self._fed:
+            return None
+        try:
+            frame = unpacker.unpack()
+        except msgpack.OutOfData:
+            return None
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise FrameError(f"the bytes are no MessagePack: {reason}") from None
+        end = unpacker.tell()
+        if end - self._held > _LARGE_FRAME and end == self._fed:
+            self._restart()
+        else:
+            self._held = end
+        if type(frame) is list and len(frame) == 4:
+            kind, message_id, method, params = frame
+            if type(kind) is int and kind == 0 and type(message_id) is int and message_id >= 0:
+                return message_id, method, params
+        raise FrameError(f"the frame is no request [0, msgid, method, params]: {frame!r:.200}")
+
+
+def packer() -> Callable[[Any], bytes]:
+    """An encoder for the use of one thread.
+
+    What it returns takes a value and gives its MessagePack bytes; it raises TypeError, ValueError
+    or OverflowError for a value that MessagePack cannot carry.
+    """
+    pack: Callable[[Any], bytes] = msgpack.Packer(
+        autoreset=True,
+        use_bin_type=True,
+        unicode_errors="surrogateescape",
+        buf_size=_INITIAL_BUFFER,
+    ).pack
+    return pack
+
+
+def failure(pack: Callable[[Any], bytes], message_id: int, text: str) -> bytes:
+    """The bytes of a response that carries an error.
+
+    :param text: any text; what UTF-8 cannot carry in it is escaped.
+    """
+    try:
+        return pack([1, message_id, text, None])
+    except UnicodeEncodeError:
+        return pack([1, message_id, text.encode("utf-8", "backslashreplace").decode(), None])
+
+
+def notification(label: str, argument: Any) -> bytes:
+    """A notification's bytes."""
+    return packer()([2, label, argument])

@@ -1,0 +1,198 @@
+"""Kong's PDK functions as data: where each may be called, and what kind of step answers it.
+
+Kong throws when a function is called in a phase that does not offer it.  The client then gets a
+500, and the event never hears of it.  So a call is looked up here before it is sent.
+
+Rules kept here:
+
+* the phases are those in which the function worked on Kong 3.10 through its own client, not those
+  that Kong's documentation names for Lua plugins; what was seen to fail is left out;
+* a name that is not listed is never refused: a newer Kong may have it;
+* a function that cannot work from outside of Kong in any phase is listed with the reason.
+
+Kong 3.16's metrics are not listed: ``kong.metrics`` gives out Lua objects, which do not cross the
+wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+
+@attrs.frozen
+class Function:
+    """A function of Kong's PDK.
+
+    :param name: the full name, as it goes on the wire.
+    :param phases: the phases in which a plugin server can call it.
+    :param step: the name of the RPC method with which Kong answers.
+    :param since: the Kong version that brought it, when that is later than 3.0.
+    :param enterprise: only Kong Enterprise has it.
+    :param never_returns: Kong sends no answer, the request is over.
+    :param unusable: why it can be called in no phase; empty for one that can.
+    """
+
+    name: str
+    phases: frozenset[str]
+    step: str = "Step"
+    since: str | None = None
+    enterprise: bool = False
+    never_returns: bool = False
+    unusable: str = ""
+
+
+_LETTERS: Final = {
+    "C": "certificate",
+    "R": "rewrite",
+    "A": "access",
+    "P": "response",
+    "S": "preread",
+    "L": "log",
+}
+
+_STEPS: Final = {
+    "kong.client.get_credential": "StepCredential",
+    "kong.client.authenticate": "StepCredential",
+    "kong.client.load_consumer": "StepConsumer",
+    "kong.client.get_consumer": "StepConsumer",
+    "kong.node.get_memory_stats": "StepMemoryStats",
+    "kong.router.get_route": "StepRoute",
+    "kong.router.get_service": "StepService",
+    "kong.request.get_query": "StepMultiMap",
+    "kong.request.get_headers": "StepMultiMap",
+    "kong.response.get_headers": "StepMultiMap",
+    "kong.service.response.get_headers": "StepMultiMap",
+}
+
+_SINCE: Final = {
+    "kong.service.request.clear_query_arg": "3.9",
+    "kong.telemetry.log": "3.8",
+}
+
+_NEVER_RETURN: Final = frozenset({"kong.response.exit", "kong.response.error"})
+
+_ANY: Final = "CRAPSL"
+
+_TABLE: Final = (
+    # namespace, functions, phases
+    ("kong", "log", _ANY),
+    ("kong.client", "get_ip get_forwarded_ip get_port get_forwarded_port", "CRAP"),
+    ("kong.client", "get_credential load_consumer get_consumer", "APL"),
+    ("kong.client", "authenticate", "A"),
+    ("kong.client", "get_protocol", "APS"),
+    ("kong.client.tls", "request_client_certificate disable_session_reuse", "C"),
+    ("kong.client.tls", "get_full_client_certificate_chain set_client_verify", "RAP"),
+    ("kong.cluster", "get_id", _ANY),
+    ("kong.ctx.shared", "get set", _ANY),
+    ("kong.ip", "is_trusted", _ANY),
+    ("kong.log", "debug info notice warn err crit alert emerg deprecation inspect", _ANY),
+    ("kong.log", "set_serialize_value", "RAPL"),
+    ("kong.log", "serialize", "L"),
+    ("kong.nginx", "get_var", "RAPS"),
+    ("kong.nginx", "get_tls1_version_str", "RAP"),
+    ("kong.nginx", "get_ctx set_ctx get_subsystem get_statistics", _ANY),
+    ("kong.nginx", "req_start_time", "RAPL"),
+    ("kong.node", "get_id get_hostname get_memory_stats", _ANY),
+    ("kong.plugin", "get_id", "RAPL"),
+    ("kong.request", "get_scheme get_host", "RAP"),
+    ("kong.request", "get_port", "CRAPS"),
+    ("kong.request", "get_forwarded_scheme get_forwarded_host get_forwarded_port", "RAP"),
+    ("kong.request", "get_forwarded_path get_forwarded_prefix", "RAP"),
+    ("kong.request", "get_http_version get_method", "RAP"),
+    ("kong.request", "get_path get_raw_path get_path_with_query get_raw_query", "RAP"),
+    ("kong.request", "get_query_arg get_query", "RAP"),
+    ("kong.request", "get_header get_headers", "RAPL"),
+    ("kong.request", "get_raw_body get_body", "RAP"),
+    ("kong.request", "get_start_time get_uri_captures", "RAPL"),
+    ("kong.response", "get_status get_header get_headers get_source", "PL"),
+    ("kong.response", "set_status set_header add_header clear_header set_headers", "RAP"),
+    ("kong.response", "exit", "RAPS"),
+    ("kong.response", "error", "RAP"),
+    ("kong.router", "get_route get_service", "APL"),
+    ("kong.service", "set_upstream set_target set_retries set_timeouts", "A"),
+    ("kong.service", "set_tls_verify set_tls_verify_depth", "RAS"),
+    ("kong.service.request", "enable_buffering", "RA"),
+    ("kong.service.request", "set_scheme set_path set_raw_body set_header", "RA"),
+    ("kong.service.request", "set_raw_query set_method set_query clear_query_arg", "RA"),
+    ("kong.service.request", "add_header clear_header set_headers set_body", "RA"),
+    ("kong.service.request", "disable_tls", "S"),
+    ("kong.service.response", "get_status", "P"),
+    ("kong.service.response", "get_header get_headers", "PL"),
+    ("kong.service.response", "get_raw_body get_body", "P"),
+    ("kong.telemetry", "log", _ANY),
+    ("kong.vault", "get is_reference parse_reference update", _ANY),
+)
+
+_ENTERPRISE: Final = (
+    ("kong.client", "get_consumer_group get_consumer_groups", "APL"),
+    ("kong.client", "set_authenticated_consumer_group set_authenticated_consumer_groups", "APL"),
+    ("kong.client", "authenticate_consumer_group_by_consumer_id", "A"),
+    ("kong.enterprise_edition.jwe", "decode decrypt encrypt", _ANY),
+)
+
+_BODY_FILTER: Final = (
+    "works only in Kong's own body_filter phase: use {} in the response phase instead"
+)
+_LUA_OBJECT: Final = (
+    "takes an object of Lua, which cannot be sent: set it on the service in Kong's configuration"
+)
+_UNUSABLE: Final = {
+    "kong.response.get_raw_body": _BODY_FILTER.format("kong.service.response.get_raw_body"),
+    "kong.response.set_raw_body": _BODY_FILTER.format("kong.response.exit"),
+    "kong.service.set_tls_cert_key": _LUA_OBJECT,
+    "kong.service.set_tls_verify_store": _LUA_OBJECT,
+}
+
+_WEBSOCKET: Final = "works only in Kong's WebSocket phases, which no plugin server gets"
+_WEBSOCKET_FUNCTIONS: Final = (
+    ("kong.websocket.client", "get_frame set_frame_data set_status", ""),
+    ("kong.websocket.client", "drop_frame close set_max_payload_size", ""),
+    ("kong.websocket.upstream", "get_frame set_frame_data set_status", ""),
+    ("kong.websocket.upstream", "drop_frame close set_max_payload_size", ""),
+)
+
+
+def _functions(
+    rows: tuple[tuple[str, str, str], ...], enterprise: bool = False, unusable: str = ""
+) -> Iterator[Function]:
+    for namespace, names, letters in rows:
+        phases = frozenset(_LETTERS[letter] for letter in letters)
+        for short in names.split():
+            name = f"{namespace}.{short}"
+            yield Function(
+                name,
+                phases,
+                step=_STEPS.get(name, "Step"),
+                since=_SINCE.get(name),
+                enterprise=enterprise,
+                never_returns=name in _NEVER_RETURN,
+                unusable=unusable,
+            )
+
+
+def _all() -> Iterator[Function]:
+    yield from _functions(_TABLE)
+    yield from _functions(_ENTERPRISE, enterprise=True)
+    yield from _functions(_WEBSOCKET_FUNCTIONS, enterprise=True, unusable=_WEBSOCKET)
+    for name, why in _UNUSABLE.items():
+        yield Function(name, frozenset(), unusable=why)
+
+
+FUNCTIONS: Final[Mapping[str, Function]] = MappingProxyType(
+    {function.name: function for function in _all()}
+)
+"""Every function that is known, by its full name."""
+
+FORBIDDEN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        phase: frozenset(
+            name for name, function in FUNCTIONS.items() if phase not in function.phases
+        )
+        for phase in _LETTERS.values()
+    }
+)
+"""For each phase, the names of the known functions that Kong would throw on in it."""
