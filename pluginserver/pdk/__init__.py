@@ -1,0 +1,84 @@
+"""The PDK: Kong's functions, for plugins in Python.
+
+A handler gets an object whose namespaces and functions have Kong's own names.  There is one such
+object, :data:`kong`: a call finds the event whose handler makes it, so that nothing is made for each
+event.
+
+Rules kept here:
+
+* a call that Kong would throw on raises before anything is sent (see :mod:`.values`,
+  :mod:`pluginserver.functions`): Kong would end the request, and never tell the handler;
+* an argument that is left out means what Kong means by leaving it out, also when one follows it;
+* a function adds as little as it can to :func:`pluginserver.events.callback`: a check and a call.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ..events import callback, finish
+from ..functions import FUNCTIONS
+from . import log as _log
+from .client import Client
+from .cluster import Cluster
+from .ctx import Ctx
+from .enterprise import EnterpriseEdition, WebSocket
+from .ip import IP
+from .log import Log
+from .nginx import Nginx
+from .node import Node
+from .plugin import PluginInfo
+from .request import Request
+from .response import Response
+from .router import Router
+from .service import ServiceNamespace
+from .telemetry import Telemetry
+from .values import arguments, text
+from .vault import Vault
+
+__all__ = ["Kong", "kong"]
+
+
+class Kong:
+    """Kong, as the handlers of a plugin see it."""
+
+    __slots__ = ()
+
+    client: Final = Client()
+    cluster: Final = Cluster()
+    ctx: Final = Ctx()
+    enterprise_edition: Final = EnterpriseEdition()
+    ip: Final = IP()
+    log: Final = Log(_log.level_of_environment())
+    nginx: Final = Nginx()
+    node: Final = Node()
+    plugin: Final = PluginInfo()
+    request: Final = Request()
+    response: Final = Response()
+    router: Final = Router()
+    service: Final = ServiceNamespace()
+    telemetry: Final = Telemetry()
+    vault: Final = Vault()
+    websocket: Final = WebSocket()
+
+    def call(self, name: str, *args: object) -> Any:
+        """Call any function of Kong's by its name, one that is not listed here for example.
+
+        :param name: the full name, such as ``"kong.request.get_header"``.
+        :param args: text, bytes, numbers, booleans, and lists and mappings of these.
+        :returns: what Kong sent, as it came; None when it sent nothing, which is also its answer for
+            a function that it does not have.
+
+        A function that ends the request, ``kong.response.exit`` for one, does not come back.
+
+        :raises ValueError: for a None before another argument, which would cut that one off.
+        """
+        sent = arguments(args)
+        function = FUNCTIONS.get(text(name, "name"))
+        if function is not None and function.never_returns:
+            finish(name, *sent)
+        return callback(name, *sent)
+
+
+kong: Final = Kong()
+"""The object that every handler gets."""

@@ -1,0 +1,211 @@
+"""``kong.client``: who sends the request, and as whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ..entities import Consumer, Credential
+from ..events import callback
+from .results import as_list, as_map, whole
+from .tls import TLS
+from .values import flag, lua, table, text
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+class Client:
+    """Functions about the client of the current request."""
+
+    __slots__ = ()
+
+    tls: Final = TLS()
+
+    def get_ip(self) -> str:
+        """The address of whoever is connected to Kong; behind a load balancer, that one's.
+
+        Phases: certificate, rewrite, access, response.
+        """
+        answer: str = callback("kong.client.get_ip")
+        return answer
+
+    def get_forwarded_ip(self) -> str:
+        """The address of the client as trusted load balancers report it.
+
+        Which of them Kong trusts is up to its ``trusted_ips``, ``real_ip_header`` and
+        ``real_ip_recursive``.
+
+        Phases: certificate, rewrite, access, response.
+        """
+        answer: str = callback("kong.client.get_forwarded_ip")
+        return answer
+
+    def get_port(self) -> int:
+        """The port of whoever is connected to Kong.
+
+        Phases: certificate, rewrite, access, response.
+        """
+        answer: int = whole(callback("kong.client.get_port"))
+        return answer
+
+    def get_forwarded_port(self) -> int:
+        """The port of the client as trusted load balancers report it.
+
+        Phases: certificate, rewrite, access, response.
+        """
+        answer: int = whole(callback("kong.client.get_forwarded_port"))
+        return answer
+
+    def get_credential(self) -> Credential | None:
+        """What the consumer was authenticated with.
+
+        :returns: None when nobody was authenticated.
+
+        Phases: access, response, log.
+        """
+        return Credential.from_kong(callback("kong.client.get_credential"))
+
+    def load_consumer(self, consumer_id: str, search_by_username: bool = False) -> Consumer | None:
+        """Look a consumer up in Kong's database.
+
+        :param consumer_id: the consumer's UUID, or its name with ``search_by_username``.
+        :param search_by_username: when there is none of that id, look for one of that name.
+        :returns: None when there is none.
+        :raises ValueError: for an id that is no UUID, which Kong takes only with
+            ``search_by_username``.
+
+        Phases: access, response, log.
+        """
+        consumer_id = text(consumer_id, "consumer_id")
+        if flag(search_by_username, "search_by_username"):
+            answer = callback("kong.client.load_consumer", consumer_id, True)
+        elif _UUID.fullmatch(consumer_id):
+            answer = callback("kong.client.load_consumer", consumer_id)
+        else:
+            raise ValueError(
+                f"consumer_id must be a UUID, not {consumer_id!r}: "
+                "to find a consumer by name give search_by_username=True"
+            )
+        return Consumer.from_kong(answer)
+
+    def get_consumer(self) -> Consumer | None:
+        """The consumer that was authenticated.
+
+        :returns: None when nobody was, or when a credential without a consumer was.
+
+        Phases: access, response, log.
+        """
+        return Consumer.from_kong(callback("kong.client.get_consumer"))
+
+    def authenticate(
+        self,
+        consumer: Consumer | Mapping[str, Any],
+        credential: Credential | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say that the request comes from this consumer; replaces what was said before.
+
+        :param consumer: a consumer, as :meth:`load_consumer` returns it.  Kong knows
+            authentication by a credential alone, but cannot be told so from outside.
+        :param credential: what the consumer was authenticated with.
+
+        Phases: access.
+        """
+        if consumer is None:
+            raise ValueError(
+                "consumer is None, which Kong would take for no arguments at all: give a consumer"
+            )
+        if credential is None:
+            callback("kong.client.authenticate", table(consumer, "consumer"))
+        else:
+            callback(
+                "kong.client.authenticate",
+                table(consumer, "consumer"),
+                table(credential, "credential"),
+            )
+
+    def get_protocol(self, allow_terminated: bool = False) -> str | None:
+        """The protocol of the route that matched: ``"http"``, ``"https"``, ``"grpc"``, ``"tcp"`` …
+
+        :param allow_terminated: believe ``X-Forwarded-Proto`` of a trusted load balancer.
+        :returns: None when no route matched.
+
+        Phases: access, response, preread.
+        """
+        answer: str | None
+        if flag(allow_terminated, "allow_terminated"):
+            answer = callback("kong.client.get_protocol", True)
+        else:
+            answer = callback("kong.client.get_protocol")
+        return answer
+
+    def get_consumer_group(self) -> dict[str, Any] | None:
+        """The consumer group of the request; Kong recommends :meth:`get_consumer_groups`.
+
+        :returns: None when there is none.
+
+        Kong Enterprise only.
+
+        Phases: access, response, log.
+        """
+        answer = callback("kong.client.get_consumer_group")
+        return None if answer is None else as_map(answer)
+
+    def get_consumer_groups(self) -> list[dict[str, Any]] | None:
+        """The consumer groups of the request.
+
+        :returns: maps with ``id`` and ``name`` among others; None when there are none.
+
+        Kong Enterprise only.
+
+        Phases: access, response, log.
+        """
+        answer = callback("kong.client.get_consumer_groups")
+        return None if answer is None else as_list(answer)
+
+    def set_authenticated_consumer_group(self, group: Mapping[str, Any] | None = None) -> None:
+        """Set the consumer group; Kong recommends :meth:`set_authenticated_consumer_groups`.
+
+        :param group: a map with ``id`` and ``name``; None for no group.
+
+        Kong Enterprise only.
+
+        Phases: access, response, log.
+        """
+        if group is None:
+            callback("kong.client.set_authenticated_consumer_group")
+        else:
+            callback("kong.client.set_authenticated_consumer_group", table(group, "group"))
+
+    def set_authenticated_consumer_groups(
+        self, groups: Sequence[Mapping[str, Any]] | None = None
+    ) -> None:
+        """Set the consumer groups of the request.
+
+        :param groups: maps with ``id`` and ``name``; None for no groups.
+
+        Kong Enterprise only.
+
+        Phases: access, response, log.
+        """
+        if groups is None:
+            callback("kong.client.set_authenticated_consumer_groups")
+        else:
+            callback("kong.client.set_authenticated_consumer_groups", lua(groups, "groups"))
+
+    def authenticate_consumer_group_by_consumer_id(self, consumer_id: str | None = None) -> None:
+        """Set the consumer groups to those of a consumer, unless there are some already.
+
+        :param consumer_id: the consumer's UUID; None changes nothing.
+
+        Kong Enterprise only.
+
+        Phases: access.
+        """
+        if consumer_id is None:
+            callback("kong.client.authenticate_consumer_group_by_consumer_id")
+        else:
+            callback(
+                "kong.client.authenticate_consumer_group_by_consumer_id",
+                text(consumer_id, "consumer_id"),
+            )

@@ -1,0 +1,22 @@
+"""``kong.ip``: addresses that Kong trusts."""
+
+from __future__ import annotations
+
+from ..events import callback
+from .values import text
+
+
+class IP:
+    """Functions about IP addresses."""
+
+    __slots__ = ()
+
+    def is_trusted(self, address: str) -> bool:
+        """Whether an address is among Kong's ``trusted_ips``.
+
+        :param address: an IPv4 or IPv6 address.
+
+        Phases: all.
+        """
+        answer: bool = callback("kong.ip.is_trusted", text(address, "address"))
+        return answer

@@ -1,0 +1,67 @@
+"""Kong's per-request tables as Python mappings.
+
+Rules kept here:
+
+* reading, writing and deleting an entry is one PDK call each;
+* Kong has no function that lists the entries, so that whatever would need it raises ``TypeError``;
+* None is no entry: one that is set to None is gone, and one that is not there reads as None with
+  :meth:`Table.get` and raises ``KeyError`` with ``[]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any, ClassVar, NoReturn
+
+from ..events import callback
+from .values import lua, text
+
+
+class Table(MutableMapping[str, Any]):
+    """A table that lives in Kong as long as the request."""
+
+    __slots__ = ()
+
+    NAME: ClassVar[str]
+    """What to call it in an error."""
+    GET: ClassVar[str]
+    SET: ClassVar[str]
+
+    def __getitem__(self, key: str) -> Any:
+        value = callback(self.GET, text(key, "key"))
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if value is None:
+            callback(self.SET, text(key, "key"))
+        else:
+            callback(self.SET, text(key, "key"), lua(value, "value"))
+
+    def __delitem__(self, key: str) -> None:
+        callback(self.SET, text(key, "key"))
+
+    def __contains__(self, key: object) -> bool:
+        return callback(self.GET, text(key, "key")) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        self._unknown()
+
+    def __len__(self) -> int:
+        self._unknown()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"<{self.NAME}>"
+
+    def _unknown(self) -> NoReturn:
+        raise TypeError(f"the entries of {self.NAME} cannot be listed: read them by their names")

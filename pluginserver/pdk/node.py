@@ -1,0 +1,52 @@
+"""``kong.node``: this one Kong."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..entities import MemoryStats
+from ..events import callback
+from .values import choice, integer
+
+_UNITS: Final = ("b", "B", "k", "K", "m", "M", "g", "G")
+
+
+class Node:
+    """Functions about the Kong node."""
+
+    __slots__ = ()
+
+    def get_id(self) -> str:
+        """The node's id, a UUID.
+
+        Phases: all.
+        """
+        answer: str = callback("kong.node.get_id")
+        return answer
+
+    def get_hostname(self) -> str:
+        """The name of the machine that Kong runs on.
+
+        Phases: all.
+        """
+        answer: str = callback("kong.node.get_hostname")
+        return answer
+
+    def get_memory_stats(self, unit: str | None = None, scale: int | None = None) -> MemoryStats:
+        """How much memory the node uses.
+
+        :param unit: ``"b"`` (the default), ``"k"``, ``"m"`` or ``"g"``, for powers of 1024; in
+            bytes the numbers are integers, else texts such as ``"12.00 KiB"``.
+        :param scale: how many digits follow the decimal point, 2 by default.
+
+        Phases: all.
+        """
+        name = "kong.node.get_memory_stats"
+        if scale is not None:
+            unit = choice(unit or "b", "unit", _UNITS)
+            answer = callback(name, unit, integer(scale, "scale", 0, 14))
+        elif unit is not None:
+            answer = callback(name, choice(unit, "unit", _UNITS))
+        else:
+            answer = callback(name)
+        return MemoryStats.from_kong(answer) or MemoryStats()

@@ -1,0 +1,19 @@
+"""``kong.plugin``: the plugin that runs."""
+
+from __future__ import annotations
+
+from ..events import callback
+
+
+class PluginInfo:
+    """Functions about the plugin, as Kong configured it."""
+
+    __slots__ = ()
+
+    def get_id(self) -> str:
+        """The id of the plugin's configuration in Kong, a UUID.
+
+        Phases: rewrite, access, response, log.
+        """
+        answer: str = callback("kong.plugin.get_id")
+        return answer

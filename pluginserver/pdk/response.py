@@ -1,0 +1,280 @@
+"""``kong.response``: what the client gets.
+
+``exit`` and ``error`` never come back: Kong answers the client and sends no more steps, and the
+handler is unwound, so that ``finally`` and ``with`` run.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NoReturn
+
+from ..errors import OutsideEventError
+from ..events import callback, current, finish
+from ..multimap import Headers
+from . import results
+from .headers import HeadersInput, HeaderValue, header_map, header_name, header_value, same
+from .request import MAX_ITEMS
+from .results import whole
+from .unusable import refuse
+from .values import Body, integer, jsonable, raw, survives, text, to_json
+
+STREAM_STATUSES: Final = (200, 400, 403, 500, 502, 503)
+"""What a TCP or TLS connection can end with."""
+
+CONTENT_TYPE: Final = "Content-Type"
+JSON: Final = "application/json; charset=utf-8"
+
+ERROR_TYPES: Final = ("application/json", "text/html", "application/xml", "text/plain")
+"""What Kong has a template for; each may be followed by ``; charset=utf-8``."""
+
+MESSAGES: Final = {
+    400: "Bad request",
+    401: "Unauthorized",
+    402: "Payment required",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    407: "Proxy authentication required",
+    408: "Request timeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length required",
+    412: "Precondition failed",
+    413: "Payload too large",
+    414: "URI too long",
+    415: "Unsupported media type",
+    416: "Range not satisfiable",
+    417: "Expectation failed",
+    418: "I'm a teapot",
+    421: "Misdirected request",
+    422: "Unprocessable entity",
+    423: "Locked",
+    424: "Failed dependency",
+    425: "Too early",
+    426: "Upgrade required",
+    428: "Precondition required",
+    429: "Too many requests",
+    431: "Request header fields too large",
+    451: "Unavailable for legal reasons",
+    494: "Request header or cookie too large",
+    500: "An unexpected error occurred",
+    501: "Not implemented",
+    502: "An invalid response was received from the upstream server",
+    503: "The upstream server is currently unavailable",
+    504: "The upstream server is timing out",
+    505: "HTTP version not supported",
+    506: "Variant also negotiates",
+    507: "Insufficient storage",
+    508: "Loop detected",
+    510: "Not extended",
+    511: "Network authentication required",
+}
+"""The words that Kong puts into an error response without a message."""
+
+
+class Response:
+    """Functions about the response to the client."""
+
+    __slots__ = ()
+
+    def get_status(self) -> int:
+        """The status of the response.
+
+        Phases: response, log.
+        """
+        answer: int = whole(callback("kong.response.get_status"))
+        return answer
+
+    def get_header(self, name: str) -> str | None:
+        """The first value of a header of the response.
+
+        :param name: in any case, ``_`` is the same as ``-``.
+        :returns: None when it is not there.
+
+        Phases: response, log.
+        """
+        if type(name) is not str or not name.isascii():
+            name = text(name, "name")
+        answer: str | None = callback("kong.response.get_header", name)
+        return answer
+
+    def get_headers(self, max_headers: int | None = None) -> Headers:
+        """All headers of the response.
+
+        :param max_headers: how many to read, from 1 to 1000; 100 when left out.
+
+        Phases: response, log.
+        """
+        if max_headers is None:
+            return results.headers(callback("kong.response.get_headers"))
+        limit = integer(max_headers, "max_headers", 1, MAX_ITEMS)
+        return results.headers(callback("kong.response.get_headers", limit))
+
+    def get_source(self) -> str:
+        """Where the response comes from.
+
+        :returns: ``"service"``; ``"exit"`` when a plugin or Kong answered; ``"error"`` when
+            something failed.
+
+        Phases: response, log.
+        """
+        answer: str = callback("kong.response.get_source")
+        return answer
+
+    def set_status(self, status: int) -> None:
+        """Set the status of the response.
+
+        :param status: from 100 to 599.
+
+        Phases: rewrite, access, response.
+        """
+        callback("kong.response.set_status", integer(status, "status", 100, 599))
+
+    def set_header(self, name: str, value: HeaderValue) -> None:
+        """Set a header of the response, in place of all of that name.
+
+        :param value: a list for several headers.  Line breaks are percent-encoded.
+
+        Phases: rewrite, access, response.
+        """
+        if type(name) is not str or not name.isascii():
+            name = header_name(name)
+        if type(value) is not str or not value.isascii():
+            value = header_value(name, value)
+        callback("kong.response.set_header", name, value)
+
+    def add_header(self, name: str, value: HeaderValue) -> None:
+        """Add a header to the response, beside others of that name.
+
+        Phases: rewrite, access, response.
+        """
+        name = header_name(name)
+        callback("kong.response.add_header", name, header_value(name, value))
+
+    def clear_header(self, name: str) -> None:
+        """Remove all headers of that name from the response.
+
+        Phases: rewrite, access, response.
+        """
+        callback("kong.response.clear_header", header_name(name))
+
+    def set_headers(self, headers: HeadersInput) -> None:
+        """Set several headers of the response; others stay.
+
+        :param headers: for each what :meth:`set_header` takes.
+
+        Phases: rewrite, access, response.
+        """
+        callback("kong.response.set_headers", header_map(headers))
+
+    def exit(
+        self, status: int, body: Body | None = None, headers: HeadersInput | None = None
+    ) -> NoReturn:
+        """Answer the client now; the request goes no further and the handler ends here.
+
+        Phases that follow still run, as do plugins in them.
+
+        :param status: from 100 to 599; in ``preread`` one of 200, 400, 403, 500, 502, 503.
+        :param body: text (sent as UTF-8), bytes, or a mapping, list or attrs object, which is sent
+            as JSON with the header ``Content-Type: application/json; charset=utf-8`` unless there
+            is another in ``headers``.
+        :param headers: for each what :meth:`set_header` takes.
+
+        Phases: rewrite, access, response, preread.
+        """
+        integer(status, "status", 100, 599)
+        if status not in STREAM_STATUSES and _in_stream():
+            raise ValueError(
+                f"status must be one of {', '.join(map(str, STREAM_STATUSES))} in preread, "
+                f"not {status}"
+            )
+        sent = {} if headers is None else header_map(headers)
+        content = "" if body is None else _body(body, "body")
+        if isinstance(content, _Text):
+            content = content.json
+            if not any(same(name) == "content-type" for name in sent):
+                sent[CONTENT_TYPE] = JSON
+        if sent:
+            finish("kong.response.exit", status, content, sent)
+        if body is None:
+            finish("kong.response.exit", status)
+        finish("kong.response.exit", status, content)
+
+    def error(
+        self, status: int, message: Body | None = None, headers: HeadersInput | None = None
+    ) -> NoReturn:
+        """Answer the client with one of Kong's error pages; the handler ends here.
+
+        The page is JSON, HTML, XML or plain text: as the header ``Content-Type`` says when it is
+        given, else as the client accepts it.
+
+        :param status: from 400 to 599.
+        :param message: what went wrong, as :meth:`exit` takes a body; when left out, Kong's words
+            for the status.
+        :param headers: for each what :meth:`set_header` takes.
+
+        Phases: rewrite, access, response.
+        """
+        integer(status, "status", 400, 599)
+        sent = _error_headers(headers)
+        if message is not None:
+            content = _body(message, "message")
+            if isinstance(content, _Text):
+                content = content.json
+        elif sent:
+            content = MESSAGES.get(status) or f"The upstream server responded with {status}"
+        else:
+            finish("kong.response.error", status)
+        if sent:
+            finish("kong.response.error", status, content, sent)
+        finish("kong.response.error", status, content)
+
+    def get_raw_body(self) -> NoReturn:
+        """Not usable: the response's body is ``kong.service.response.get_raw_body()``."""
+        refuse("kong.response.get_raw_body")
+
+    def set_raw_body(self, body: str | bytes) -> NoReturn:
+        """Not usable: another body is sent with :meth:`exit`, in the response phase."""
+        refuse("kong.response.set_raw_body")
+
+
+class _Text:
+    """JSON that is made here, because Lua would make other JSON of the same value."""
+
+    __slots__ = ("json",)
+
+    def __init__(self, json: str) -> None:
+        self.json = json
+
+
+def _in_stream() -> bool:
+    try:
+        return current().handler.phase == "preread"
+    except OutsideEventError:
+        return False
+
+
+def _body(value: object, what: str) -> Any:
+    """A body in the form in which it is sent."""
+    if isinstance(value, (str, bytes, bytearray, memoryview)):
+        return raw(value, what)
+    converted = jsonable(value, what)
+    return converted if survives(converted) else _Text(to_json(converted))
+
+
+def _error_headers(headers: HeadersInput | None) -> dict[str, Any]:
+    """The headers of an error page, with the content type spelt as Kong looks for it."""
+    sent: dict[str, Any] = {} if headers is None else header_map(headers)
+    for name in sent:
+        if same(name) == "content-type":
+            kind = sent.pop(name)
+            base, _, parameter = str(kind).partition("; ")
+            if base not in ERROR_TYPES or parameter not in ("", "charset=utf-8"):
+                raise ValueError(
+                    f"the value of header {name!r} must be one of {', '.join(ERROR_TYPES)}, "
+                    f"not {kind!r}: Kong has no other error pages"
+                )
+            sent[CONTENT_TYPE] = kind
+            break
+    return sent

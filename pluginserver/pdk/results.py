@@ -1,0 +1,45 @@
+"""Answers of Kong, put right where Lua's types lose something.
+
+Rules kept here:
+
+* a function that gives a map, a list, a multi-map or bytes gives an empty one for no answer at all,
+  and for Lua's empty table, whatever it came as;
+* an answer is judged by the call that asked for it, never by the name of the step that brought it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from ..entities import as_list, as_map, whole
+from ..multimap import Headers, MultiMap, Query
+
+M = TypeVar("M", bound="MultiMap[Any]")
+
+__all__ = ["as_list", "as_map", "body", "headers", "query", "table", "whole"]
+
+
+def headers(answer: Any) -> Headers:
+    """Headers from Kong's ``{name: [values]}``."""
+    return _multimap(Headers, answer)
+
+
+def query(answer: Any) -> Query:
+    """Query arguments from Kong's ``{name: [values]}``."""
+    return _multimap(Query, answer)
+
+
+def body(answer: Any) -> bytes:
+    """A raw body."""
+    if isinstance(answer, str):
+        return answer.encode("utf-8", "surrogateescape")
+    return bytes(answer or b"")
+
+
+def table(answer: Any) -> dict[str, Any] | list[Any] | None:
+    """A table of Lua that may be a map or a list; an empty one is a map."""
+    return answer if answer is None or answer else {}
+
+
+def _multimap(cls: type[M], answer: Any) -> M:
+    return cls(answer or {})

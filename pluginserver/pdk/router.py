@@ -1,0 +1,30 @@
+"""``kong.router``: where the request was routed to."""
+
+from __future__ import annotations
+
+from ..entities import Route, Service
+from ..events import callback
+
+
+class Router:
+    """Functions about the route that matched."""
+
+    __slots__ = ()
+
+    def get_route(self) -> Route | None:
+        """The route that matched.
+
+        :returns: None when none did.
+
+        Phases: access, response, log.
+        """
+        return Route.from_kong(callback("kong.router.get_route"))
+
+    def get_service(self) -> Service | None:
+        """The service that the request goes to.
+
+        :returns: None when no route matched, or the route has no service.
+
+        Phases: access, response, log.
+        """
+        return Service.from_kong(callback("kong.router.get_service"))

@@ -1,0 +1,79 @@
+"""``kong.service.response``: what the service answered, before plugins changed it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..events import callback
+from ..multimap import Headers
+from . import results
+from .request import FORM_ARGUMENTS, MAX_ITEMS
+from .results import whole
+from .values import integer, text
+
+
+class ServiceResponse:
+    """Functions about the service's response."""
+
+    __slots__ = ()
+
+    def get_status(self) -> int | None:
+        """The status of the service's response.
+
+        :returns: None when the request did not reach a service.
+
+        Phases: response.
+        """
+        answer: int | None = whole(callback("kong.service.response.get_status"))
+        return answer
+
+    def get_header(self, name: str) -> str | None:
+        """The first value of a header.
+
+        :param name: in any case, ``_`` is the same as ``-``.
+        :returns: None when it is not there.
+
+        Phases: response, log.
+        """
+        answer: str | None = callback("kong.service.response.get_header", text(name, "name"))
+        return answer
+
+    def get_headers(self, max_headers: int | None = None) -> Headers:
+        """All headers; always empty in ``response``, where ``kong.response.get_headers`` works.
+
+        :param max_headers: how many to read, from 1 to 1000; 100 when left out.
+
+        Phases: response, log.
+        """
+        if max_headers is None:
+            return results.headers(callback("kong.service.response.get_headers"))
+        limit = integer(max_headers, "max_headers", 1, MAX_ITEMS)
+        return results.headers(callback("kong.service.response.get_headers", limit))
+
+    def get_raw_body(self) -> bytes:
+        """The body of the response; in a handler for ``response`` Kong has read it whole.
+
+        Phases: response.
+        """
+        return results.body(callback("kong.service.response.get_raw_body"))
+
+    def get_body(
+        self, mimetype: str | None = None, max_args: int | None = None
+    ) -> dict[str, Any] | list[Any] | None:
+        """The body, decoded: a form, multipart or JSON.
+
+        :param mimetype: decode it as ``application/x-www-form-urlencoded``,
+            ``multipart/form-data`` or ``application/json``; when left out, as the response's
+            ``Content-Type`` says.
+        :param max_args: how many arguments of a form to read, from 1 to 1000; 100 when left out.
+        :returns: as ``kong.request.get_body``; None when it cannot be decoded.
+
+        Phases: response.
+        """
+        # A None would cut off what follows; Kong takes false as "not given".
+        answer = callback(
+            "kong.service.response.get_body",
+            False if mimetype is None else text(mimetype, "mimetype"),
+            FORM_ARGUMENTS if max_args is None else integer(max_args, "max_args", 1, MAX_ITEMS),
+        )
+        return results.table(answer)

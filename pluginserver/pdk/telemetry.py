@@ -1,0 +1,47 @@
+"""``kong.telemetry``: log records for OpenTelemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..events import callback
+from .values import table, text
+
+
+class Telemetry:
+    """Functions about telemetry."""
+
+    __slots__ = ()
+
+    def log(
+        self,
+        plugin_name: str,
+        plugin_config: Mapping[str, Any],
+        message_type: str,
+        message: str = "",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> bool | None:
+        """Record a structured log entry, which Kong's OpenTelemetry plugin reports.
+
+        :param plugin_config: Kong takes the plugin's id from ``__plugin_id`` in it.
+        :param message_type: a word to sort the entries by.
+        :param attributes: what else belongs to the entry.
+        :returns: True, or None when that plugin is not set up to report logs.
+
+        Since Kong 3.8.
+
+        Phases: all.
+        """
+        sent = (
+            text(plugin_name, "plugin_name"),
+            table(plugin_config, "plugin_config"),
+            text(message_type, "message_type"),
+            text(message, "message"),
+        )
+        answer: bool | None
+        if attributes is None:
+            answer = callback("kong.telemetry.log", *sent)
+        else:
+            answer = callback("kong.telemetry.log", *sent, table(attributes, "attributes"))
+        return answer
