@@ -1,0 +1,48 @@
+"""What every test of the server needs: one that is started, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pluginserver import PluginServer
+
+
+@pytest.fixture
+def prefix() -> Iterator[Path]:
+    """A directory with a short path: pytest's own are too long for a socket."""
+    directory = Path(tempfile.mkdtemp(prefix="ps-"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def serve(prefix: Path) -> Iterator[Callable[..., PluginServer]]:
+    """Starts servers; at the end of the test they are stopped, and must have left nothing behind."""
+    servers: list[PluginServer] = []
+    before = set(threading.enumerate())
+
+    def start(*plugins: Any, **options: Any) -> PluginServer:
+        path = prefix / f"{len(servers)}.sock"
+        server = PluginServer(path, plugins, **{"grace": 0, **options})
+        servers.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+    left = set(threading.enumerate()) - before
+    assert not [thread.name for thread in left if thread.name.startswith("pluginserver")]
+    assert not list(prefix.glob("*.sock"))

@@ -1,0 +1,481 @@
+"""The server's log: one line a record, wherever it goes."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import logging
+import subprocess
+import sys
+import threading
+import warnings
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pluginserver import logs
+from pluginserver.events import Event, Handler
+from pluginserver.logs import ErrorDigest, Repeats, fold, one_line
+
+
+@pytest.fixture
+def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Puts back whatever a test configures."""
+    monkeypatch.setattr(logs, "_configured", None)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    # basicConfig(force=True) closes what it takes away: it must not find pytest's own handlers.
+    root.handlers.clear()
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(False)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+class Stderr:
+    """What was written to stderr, by whatever was configured before or after."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        self._text += self._capsys.readouterr().err
+        return self._text
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The records of a log in JSON; each line must be one."""
+        return [json.loads(line) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+def stderr(unconfigured: None, capsys: pytest.CaptureFixture[str]) -> Stderr:
+    return Stderr(capsys)
+
+
+def boom(text: str = "boom") -> Exception:
+    """An exception that was raised."""
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        return error
+
+
+# -- where records go
+
+
+def test_without_configuration_warnings_and_worse_go_to_stderr(stderr: Stderr) -> None:
+    log = logs.get_logger()
+    log.debug("one")
+    log.info("two")
+    log.warning("three", plugin="hello")
+    log.error("four")
+    log.critical("five")
+    lines = stderr.text.splitlines()
+    assert [word for line in lines for word in ("three", "four", "five") if word in line] == [
+        "three",
+        "four",
+        "five",
+    ]
+    assert len(lines) == 3
+    assert "plugin=hello" in lines[0]
+    assert "\x1b" not in stderr.text
+
+
+def test_without_configuration_the_programs_structlog_decides(stderr: Stderr) -> None:
+    with structlog.testing.capture_logs() as captured:
+        structlog.configure(processors=structlog.get_config()["processors"])
+        error = boom()
+        logs.get_logger(plugin="hello").debug("seen", event=7, exc_info=error)
+    assert captured == [
+        {
+            "event": "seen",
+            "log_level": "debug",
+            "plugin": "hello",
+            "event_id": 7,
+            "exc_info": error,
+        }
+    ]
+    assert stderr.text == ""
+
+
+def test_configure_wins_over_the_programs_structlog(stderr: Stderr) -> None:
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
+    logs.configure("debug", "json")
+    logs.get_logger().debug("ours")
+    assert [record["message"] for record in stderr.records] == ["ours"]
+
+
+def test_nothing_is_imported_for_a_record_that_is_not_written() -> None:
+    code = (
+        "import sys; from pluginserver import logs; logs.get_logger(a=1).bind(b=2).info('x');"
+        "assert 'structlog' not in sys.modules;"
+        "logs.get_logger().warning('y'); assert 'structlog' in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(("loud",), "'loud'"), (("info", "xml"), "'xml'")],
+)
+def test_configure_refuses_what_it_does_not_know(
+    unconfigured: None, arguments: tuple[Any, ...], named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        logs.configure(*arguments)
+    assert logs._configured is None
+
+
+@pytest.mark.parametrize("level", logs.LEVELS)
+def test_the_level_is_the_lowest_that_is_written(stderr: Stderr, level: str) -> None:
+    logs.configure(level, "json")
+    for name in logs.LEVELS:
+        getattr(logs.get_logger(), name)("text")
+    written = [record["level"] for record in stderr.records]
+    assert written == list(logs.LEVELS)[list(logs.LEVELS).index(level) :]
+
+
+class _Broken(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", [_Broken(), None])
+def test_a_log_that_cannot_be_written_stops_nobody(
+    unconfigured: None, monkeypatch: pytest.MonkeyPatch, stream: io.StringIO | None
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stream)
+    logs.get_logger().error("unheard")
+
+
+def test_colours_are_for_terminals(stderr: Stderr, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    logs.configure("info", "console")
+    logs.get_logger().info("bright")
+    assert "\x1b" in stderr.text
+
+
+# -- what a record looks like
+
+
+@pytest.mark.parametrize("format", logs.FORMATS)
+def test_a_record_is_one_line_whatever_is_in_it(stderr: Stderr, format: logs.Format) -> None:
+    logs.configure("info", format)
+    error = boom("first\nsecond\u2028third")
+    logs.get_logger(bound="x\ry").error("a\nb", field="c\n\n d", odd=object(), exc_info=error)
+    assert len(stderr.text.splitlines()) == 1
+    for part in ("a | b", "c | d", "x | y", "first | second | third", "test_logs.py"):
+        assert part in stderr.text
+
+
+def test_the_fields_of_an_event(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    log = logs.get_logger(plugin="hello", phase="access").bind(instance=3)
+    log.info("told", event=7, more=True)
+    (record,) = stderr.records
+    assert next(iter(record)) == "timestamp"
+    del record["timestamp"]
+    assert list(record.items()) == [
+        ("level", "info"),
+        ("message", "told"),
+        ("plugin", "hello"),
+        ("phase", "access"),
+        ("instance", 3),
+        ("event", 7),
+        ("more", True),
+    ]
+
+
+def test_exc_info_true_is_the_exception_at_hand(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    try:
+        raise ValueError("at hand")
+    except ValueError:
+        logs.get_logger().error("text", exc_info=True)
+    logs.get_logger().error("text", exc_info=True)
+    first, second = stderr.records
+    assert first["traceback"].endswith("ValueError: at hand")
+    assert "traceback" not in second
+
+
+def test_text_that_is_not_utf8_is_written(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    logs.get_logger().error("\udcff")
+    assert stderr.records[0]["message"] == "\udcff"
+
+
+# -- the rest of the process
+
+
+def test_adopt_takes_on_everything_else(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    logs.adopt()
+    structlog.get_logger().info("structured", n=1)
+    structlog.get_logger().debug("too quiet")
+    logging.getLogger("some.library").warning("standard %d", 2)
+    logging.getLogger("some.library").debug("too quiet")
+    logging.getLogger("some.library").log(5, "far too quiet")
+    try:
+        raise ValueError("inside")
+    except ValueError:
+        logging.getLogger().exception("with\ntraceback")
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("be warned", stacklevel=1)
+
+    def end() -> None:
+        raise ValueError("in a thread")
+
+    thread = threading.Thread(target=end, name="plugins-own")
+    thread.start()
+    thread.join()
+    sys.unraisablehook(_unraisable(boom("in a finalizer")))
+    sys.excepthook(ValueError, boom("in main"), None)
+
+    told = stderr.records
+    assert [record["message"].partition(":")[0] for record in told[:3]] == [
+        "structured",
+        "standard 2",
+        "with | traceback",
+    ]
+    assert told[1]["logger"] == "some.library"
+    assert told[2]["traceback"].endswith("ValueError: inside")
+    assert "UserWarning: be warned" in told[3]["message"]
+    assert "plugins-own" in told[4]["message"]
+    assert told[4]["traceback"].endswith("ValueError: in a thread")
+    assert told[5]["traceback"].endswith("ValueError: in a finalizer")
+    assert told[6]["level"] == "critical"
+    assert told[6]["traceback"].endswith("ValueError: in main")
+    assert len(told) == 7
+
+
+def _unraisable(error: Exception) -> Any:
+    class Arguments:
+        exc_value = error
+        err_msg = None
+        object = "some object"
+
+    return Arguments()
+
+
+def test_adopt_keeps_the_levels_of_logging_apart(stderr: Stderr) -> None:
+    logs.configure("debug", "json")
+    logs.adopt()
+    for number in (10, 20, 25, 30, 40, 50, 60):
+        logging.getLogger("x").log(number, "text")
+    assert [record["level"] for record in stderr.records] == [
+        "debug",
+        "info",
+        "info",
+        "warning",
+        "error",
+        "critical",
+        "critical",
+    ]
+
+
+# -- folding
+
+
+@given(st.text())
+def test_one_line_is_one_line(text: str) -> None:
+    folded = one_line(text)
+    assert len(folded.splitlines()) <= 1
+    if not text.splitlines()[1:]:
+        assert folded == text
+
+
+@given(st.text())
+def test_fold_is_one_line_with_every_part(text: str) -> None:
+    folded = fold(boom(text))
+    assert len(folded.splitlines()) == 1
+    assert folded.startswith("File ")
+    assert "in boom | raise ValueError(text) | ValueError" in folded
+
+
+def test_fold_tells_of_the_cause() -> None:
+    error = boom("outer")
+    error.__cause__ = boom("inner")
+    folded = fold(error)
+    assert folded.index("ValueError: inner") < folded.index("ValueError: outer")
+
+
+def test_fold_of_an_endless_recursion_is_bounded() -> None:
+    def one(n: int) -> int:
+        return other(n + 1)
+
+    def other(n: int) -> int:
+        return one(n + 1)
+
+    with pytest.raises(RecursionError) as caught:
+        one(0)
+    assert fold(caught.value).count("File ") == logs.MAX_FRAMES
+
+
+# -- the digest
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_repeats_tell_once_in_an_interval_with_a_count() -> None:
+    clock = Clock()
+    repeats = Repeats(interval=60.0, clock=clock)
+    assert repeats.note("a") == 0
+    assert [repeats.note("a") for _ in range(3)] == [None] * 3
+    assert repeats.note("b") == 0
+    clock.now += 59.9
+    assert repeats.note("a") is None
+    clock.now += 0.1
+    assert repeats.note("a") == 4
+    assert repeats.note("a") is None
+    assert repeats.note("b") == 0
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 100)), max_size=100),
+)
+def test_repeats_lose_nothing(arrivals: list[tuple[str, float]]) -> None:
+    clock = Clock()
+    repeats = Repeats(interval=60.0, clock=clock)
+    accounted = 0
+    for key, pause in arrivals:
+        clock.now += pause
+        told = repeats.note(key)
+        if told is not None:
+            accounted += 1 + told
+    accounted += sum(count for _key, count in repeats.collect(everything=True))
+    assert accounted == len(arrivals)
+    assert repeats.collect(everything=True) == []
+
+
+def test_repeats_forget_the_oldest_beyond_the_limit() -> None:
+    clock = Clock()
+    repeats = Repeats(limit=2, clock=clock)
+    for key in "abc":
+        assert repeats.note(key) == 0
+    assert repeats.note("c") is None
+    assert repeats.note("b") is None
+    assert repeats.note("a") == 0
+
+
+def test_collect_waits_for_the_interval() -> None:
+    clock = Clock()
+    repeats = Repeats(interval=60.0, clock=clock)
+    for key in "abb":
+        repeats.note(key)
+    clock.now += 30
+    assert repeats.collect() == []
+    clock.now += 30
+    assert repeats.collect() == [("b", 1)]
+    assert repeats.note("b") == 0
+
+
+def test_repeats_count_across_threads() -> None:
+    repeats = Repeats()
+    told: list[int | None] = []
+
+    def note() -> None:
+        for _ in range(500):
+            told.append(repeats.note("a"))
+
+    threads = [threading.Thread(target=note) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert told.count(0) == 1
+    assert told.count(None) == 3999
+    assert repeats.collect(everything=True) == [("a", 3999)]
+
+
+def an_event(event_id: int, plugin: str = "hello") -> Event:
+    return Event(event_id, Handler(plugin, 3, "access", lambda: None, lambda *_: None))
+
+
+def test_the_digest_logs_an_error_once_with_all_that_is_known(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    clock = Clock()
+    digest = ErrorDigest(Repeats(clock=clock))
+    for number in range(5):
+        digest.report(an_event(number), boom(f"no\n{number}"))
+    clock.now += 60
+    digest.report(an_event(9), boom("no"))
+    first, second = stderr.records
+    del first["timestamp"]
+    traceback = first.pop("traceback")
+    assert traceback.startswith("File ")
+    assert traceback.endswith("ValueError: no | 0")
+    assert first == {
+        "level": "error",
+        "message": "the handler failed: ValueError: no | 0",
+        "plugin": "hello",
+        "phase": "access",
+        "instance": 3,
+        "event": 0,
+        "repeats": 0,
+    }
+    assert (second["event"], second["repeats"]) == (9, 4)
+
+
+def test_the_digest_keeps_errors_apart(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    digest = ErrorDigest()
+    elsewhere: Exception
+    try:
+        raise ValueError("boom")
+    except ValueError as error:
+        elsewhere = error
+    for one in (boom(), elsewhere, KeyError("never raised"), ValueError("never raised"), boom()):
+        digest.report(an_event(1), one)
+    digest.report(an_event(1, plugin="other"), boom())
+    assert len(stderr.records) == 5
+
+
+def test_the_digest_tells_in_the_end_what_it_kept_silent(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    digest = ErrorDigest()
+    for number in range(3):
+        digest.report(an_event(number), boom())
+    digest.flush()
+    assert len(stderr.records) == 1
+    digest.flush(everything=True)
+    digest.flush(everything=True)
+    _, last = stderr.records
+    assert (last["plugin"], last["phase"], last["repeats"]) == ("hello", "access", 2)
+    assert "ValueError" in last["message"]
+    assert "test_logs.py" in last["message"]
+
+
+def test_the_digest_keeps_nothing_of_a_plugin_alive() -> None:
+    class Odd(Exception):
+        pass
+
+    seen = weakref.ref(Odd)
+    digest = ErrorDigest()
+    try:
+        raise Odd
+    except Odd as error:
+        digest.report(an_event(1), error)
+    del Odd
+    gc.collect()
+    assert seen() is None
