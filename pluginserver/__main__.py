@@ -1,0 +1,5 @@
+"""``python -m pluginserver``: see :mod:`.cli`."""
+
+from .cli import main
+
+main()
