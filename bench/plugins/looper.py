@@ -1,0 +1,15 @@
+"""Never ends."""
+
+import attrs
+
+from pluginserver import Kong
+
+version = "1.0.0"
+priority = 1
+
+
+@attrs.define
+class Plugin:
+    def access(self, _kong: Kong) -> None:
+        while True:
+            pass

@@ -1,0 +1,200 @@
+"""Run the benchmarks side by side: this server, and the floor, in turn, on the same machine.
+
+Usage: python bench/run.py [hello|modes|blocking|raising|all] [-t SECONDS] [-n ROUNDS]
+
+The machines that run this are shared and noisy, so only what is measured in one run is compared:
+each round measures the floor and the server one after the other, and the table gives the median of
+the rounds' ratios.  CPU is the server process's own, user and system, divided by its RPCs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+
+def build(directory: Path) -> Path:
+    """Compile the load generator."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        sys.exit("the load generator needs a C compiler: install cc or gcc")
+    program = directory / "loadgen"
+    subprocess.run([compiler, "-O2", "-o", program, HERE / "loadgen.c"], check=True)
+    return program
+
+
+@contextlib.contextmanager
+def serving(command: list[str], socket: Path) -> Iterator[int]:
+    """Run a server; gives its process id."""
+    process = subprocess.Popen(command)
+    try:
+        deadline = time.monotonic() + 30
+        while not socket.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"{' '.join(command)} did not listen on {socket}")
+            time.sleep(0.02)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+        socket.unlink(missing_ok=True)
+
+
+def floor(socket: Path) -> list[str]:
+    return [sys.executable, str(HERE / "floor.py"), str(socket)]
+
+
+def ours(socket: Path, plugins: Path) -> list[str]:
+    return [
+        *(sys.executable, "-m", "pluginserver"),
+        *("-socket", str(socket), "-plugins-directory", str(plugins)),
+    ]
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def load(
+    loadgen: Path, pid: int, socket: Path, *, inflight: int, seconds: float, **options: Any
+) -> dict[str, Any]:
+    """Put load on a server; the load generator's figures, and ``cpu``, microseconds per RPC."""
+    command = [loadgen, "-s", socket, "-k", str(inflight), "-t", str(seconds)]
+    for flag, value in options.items():
+        command += [f"-{flag}", str(value)]
+    before = cpu_seconds(pid)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    spent = cpu_seconds(pid) - before
+    result: dict[str, Any] = json.loads(done.stdout.strip().replace("\n", " "))
+    result["cpu"] = 1e6 * spent / max(1.0, result["rpcs_s"] * seconds)
+    return result
+
+
+def hello(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
+    """``hello`` at 64 in flight against the floor."""
+    print("hello, 64 in flight, LIFO pool")
+    ratios, cpu_ratios = [], []
+    for number in range(rounds):
+        results = []
+        for name, command in (("floor", floor), ("ours", None)):
+            socket = directory / f"{name}.sock"
+            line = command(socket) if command else ours(socket, ROOT / "examples")
+            with serving(line, socket) as pid:
+                load(loadgen, pid, socket, inflight=64, seconds=1)
+                results.append(load(loadgen, pid, socket, inflight=64, seconds=seconds))
+        low, our = results
+        ratios.append(our["events_s"] / low["events_s"])
+        cpu_ratios.append(our["cpu"] / low["cpu"])
+        print(
+            f"  round {number + 1}: floor {low['events_s']:.0f} events/s, {low['cpu']:.1f} us/RPC;"
+            f" ours {our['events_s']:.0f} events/s, {our['cpu']:.1f} us/RPC,"
+            f" p99 {our['ev_p99'] / 1000:.1f} ms, errors {our['errors']};"
+            f" ratio {ratios[-1]:.2f}, CPU ratio {cpu_ratios[-1]:.2f}"
+        )
+    print(
+        f"  median ratio {statistics.median(ratios):.2f},"
+        f" median CPU ratio {statistics.median(cpu_ratios):.2f}"
+    )
+
+
+def modes(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> None:
+    """No errors in any mode at any number of requests in flight."""
+    print("hello in every mode")
+    socket = directory / "ours.sock"
+    with serving(ours(socket, ROOT / "examples"), socket) as pid:
+        for mode in ("pool", "sticky", "fresh"):
+            for inflight in (1, 16, 64, 256):
+                got = load(loadgen, pid, socket, inflight=inflight, seconds=seconds, m=mode)
+                print(
+                    f"  {mode:6} {inflight:3}: {got['events_s']:6.0f} events/s,"
+                    f" {got['cpu']:5.1f} us/RPC, p99 {got['ev_p99'] / 1000:6.1f} ms,"
+                    f" errors {got['errors']} {got['first_error']}"
+                )
+
+
+def blocking(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> None:
+    """64 handlers that sleep, and an endless loop, with ``hello`` beside them."""
+    socket = directory / "ours.sock"
+    for name, inflight in (("sleeper", 64), ("looper", 1)):
+        print(f"{name}, {inflight} in flight, and hello, 16 in flight, beside it")
+        with serving(ours(socket, HERE / "plugins"), socket) as pid:
+            beside: list[dict[str, Any]] = []
+
+            def play(name: str, inflight: int) -> None:
+                beside.append(
+                    load(loadgen, pid, socket, inflight=inflight, seconds=seconds, p=name)
+                )
+
+            load(loadgen, pid, socket, inflight=16, seconds=1)
+            other = threading.Thread(target=play, args=(name, inflight))
+            other.start()
+            time.sleep(0.3)
+            got = load(loadgen, pid, socket, inflight=16, seconds=max(1, seconds - 1))
+            count = threads(pid)
+            other.join()
+            print(f"  {name}: {beside[0]['events_s']:.0f} events/s, errors {beside[0]['errors']}")
+            print(
+                f"  hello: {got['events_s']:.0f} events/s, p50 {got['ev_p50'] / 1000:.2f} ms,"
+                f" p99 {got['ev_p99'] / 1000:.2f} ms, errors {got['errors']}; {count} threads"
+            )
+
+
+def raising(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> None:
+    """10,000 events that raise; what they leave."""
+    print("10,000 events that raise")
+    socket = directory / "ours.sock"
+    with serving(ours(socket, HERE / "plugins"), socket) as pid:
+
+        def memory() -> int:
+            status = Path(f"/proc/{pid}/status").read_text()
+            return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS"))
+
+        for name in ("raiser", "late-raiser"):
+            load(loadgen, pid, socket, inflight=16, seconds=60, p=name, n=1000)
+            before = memory(), threads(pid)
+            got = load(loadgen, pid, socket, inflight=16, seconds=60, p=name, n=10000)
+            print(
+                f"  {name}: {got['events']} events at {got['events_s']:.0f}/s, memory"
+                f" {before[0]} -> {memory()} KiB, threads {before[1]} -> {threads(pid)}"
+            )
+
+
+BENCHMARKS = {"hello": hello, "modes": modes, "blocking": blocking, "raising": raising}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("which", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
+    parser.add_argument("-t", "--seconds", type=float, default=4)
+    parser.add_argument("-n", "--rounds", type=int, default=5)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        loadgen = build(directory)
+        for name, function in BENCHMARKS.items():
+            if args.which in (name, "all"):
+                function(loadgen, directory, args.seconds, args.rounds)
+
+
+if __name__ == "__main__":
+    main()
