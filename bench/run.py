@@ -18,9 +18,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def floor(socket: Path) -> list[str]:
 def ours(socket: Path, plugins: Path) -> list[str]:
     return [
         *(sys.executable, "-m", "pluginserver"),
-        *("-socket", str(socket), "-plugins-directory", str(plugins)),
+        *("-socket", str(socket), "-plugins-directory", str(plugins), "-log-level", "error"),
     ]
 
 
@@ -138,21 +138,16 @@ def blocking(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> No
     for name, inflight in (("sleeper", 64), ("looper", 1)):
         print(f"{name}, {inflight} in flight, and hello, 16 in flight, beside it")
         with serving(ours(socket, HERE / "plugins"), socket) as pid:
-            beside: list[dict[str, Any]] = []
-
-            def play(name: str, inflight: int) -> None:
-                beside.append(
-                    load(loadgen, pid, socket, inflight=inflight, seconds=seconds, p=name)
-                )
-
             load(loadgen, pid, socket, inflight=16, seconds=1)
-            other = threading.Thread(target=play, args=(name, inflight))
-            other.start()
-            time.sleep(0.3)
-            got = load(loadgen, pid, socket, inflight=16, seconds=max(1, seconds - 1))
-            count = threads(pid)
-            other.join()
-            print(f"  {name}: {beside[0]['events_s']:.0f} events/s, errors {beside[0]['errors']}")
+            with ThreadPoolExecutor(1) as pool:
+                other = pool.submit(
+                    load, loadgen, pid, socket, inflight=inflight, seconds=seconds, p=name
+                )
+                time.sleep(0.3)
+                got = load(loadgen, pid, socket, inflight=16, seconds=max(1, seconds - 1))
+                count = threads(pid)
+                beside = other.result()
+            print(f"  {name}: {beside['events_s']:.0f} events/s, errors {beside['errors']}")
             print(
                 f"  hello: {got['events_s']:.0f} events/s, p50 {got['ev_p50'] / 1000:.2f} ms,"
                 f" p99 {got['ev_p99'] / 1000:.2f} ms, errors {got['errors']}; {count} threads"

@@ -48,7 +48,7 @@ import queue
 import select
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Any, Final
 
@@ -56,6 +56,7 @@ from . import logs
 from .connection import WRITABLE, Connection
 from .errors import PDKError, RPCError
 from .events import Abandoned, Ending, Event, Out, Runners
+from .fairness import LONG, Fairness
 from .frames import FrameError, failure, packer
 from .pace import SLOW
 from .rpc import CONTROL, RAISE, START, Methods, control, first_id
@@ -648,14 +649,17 @@ class Crew:
 
     def _watch(self) -> None:
         quiet = 0
+        fairness = Fairness()
         while not self._stopping.wait(TICK):
+            now = monotonic()
+            fairness.look(now, self._busy_since(now - LONG))
             leader = self._leader
             if leader is None:
                 with self.lock:
                     self._appoint()
                 continue
             began = leader.began
-            if began and monotonic() - began > STUCK:
+            if began and now - began > STUCK:
                 self._replace(leader, began)
             quiet = 0 if self.active else quiet + 1
             if quiet > QUIET_TICKS:
@@ -664,6 +668,15 @@ class Crew:
                     self._alarm.get()
                 self.dozing = False
                 quiet = 0
+
+        fairness.close()
+
+    def _busy_since(self, before: float) -> Iterator[int]:
+        """The threads that have been working for one request since ``before``."""
+        for stepper in list(self._steppers):
+            job, ident = stepper.job, stepper.ident
+            if job is not None and ident is not None and job.since < before:
+                yield ident
 
     def _replace(self, leader: Stepper, began: float) -> None:
         """Take the baton from a leader that is in a slice, and appoint another."""
@@ -700,8 +713,8 @@ class Crew:
     # -- the end
 
     def quiet(self) -> bool:
-        """Whether no event runs or waits, and no request is being worked on."""
-        return not (self.waiting or self.jobs or self.active)
+        """Whether no request is being worked on, and no step can come any more."""
+        return not (self.jobs or self.active or (self.waiting and self.connections))
 
     def stop(self) -> list[str]:
         """End the threads: unwind the handlers that wait, and interrupt those that run.
