@@ -30,12 +30,12 @@ from typing import Any, Final
 
 from . import logs
 from .connection import Connection
+from .crew import Crew
 from .errors import ListenError
 from .frames import notification
 from .instances import Instances
 from .plugins import Plugins
 from .rpc import Methods, first_id, process_id
-from .steppers import Crew
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""
