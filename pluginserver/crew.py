@@ -183,6 +183,8 @@ class Crew:
     def expire(self, now: float) -> None:
         """Answer the requests whose time is over, and give up the events that Kong has forgotten.
 
+        Jobs for which no thread could be had get one if there are any now.
+
         :param now: seconds on the monotonic clock.
         """
         for job in list(self.jobs):
@@ -198,6 +200,8 @@ class Crew:
             for stepper in self._steppers:
                 if stepper.job is not None and stepper.job.late:
                     raise_in(stepper, Abandoned)
+            while self._backlog and (worker := self._idle_or_new()) is not None:
+                worker.post(self._backlog.popleft())
 
     def _answer_late(self, job: Job) -> None:
         """Answer for a handler that still runs, or never began: Kong is about to stop waiting."""

@@ -10,11 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from client import TIMEOUT, Client, Failed, pack
+from client import TIMEOUT, Client, Closed, Failed, pack
 
 from pluginserver import Kong, PluginServer
 from pluginserver.errors import PDKError
 from pluginserver.events import callback, finish
+from pluginserver.instances import Instances
+from pluginserver.steppers import Stepper
 
 Serve = Callable[..., PluginServer]
 
@@ -494,3 +496,163 @@ def test_stopping_lets_running_events_finish(serve: Serve) -> None:
         gate.set()
         assert client.response()[3]["Data"] == "ret"
         stopping.result(TIMEOUT)
+
+
+def test_requests_that_wait_too_long_for_a_thread_are_answered(serve: Serve) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    runs = []
+
+    def access(_self: object, _kong: Kong) -> None:
+        runs.append(1)
+        entered.set()
+        assert gate.wait(TIMEOUT)
+
+    server = serve(plugin(access), max_threads=1, request_timeout=0.2)
+    with Client(server.socket_path) as client:
+        instance = client.start("p")
+        clients = [Client(server.socket_path) for _ in range(3)]
+        for one in clients:
+            one.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
+            assert entered.wait(TIMEOUT)
+        for one in clients:
+            assert one.response()[3]["Data"]["Method"] == "kong.response.exit"
+            one.close()
+        gate.set()
+        assert client.begin(instance)["Data"] == "ret"
+    assert len(runs) == 2
+
+
+def test_a_step_that_waits_too_long_for_its_thread_is_answered(serve: Serve) -> None:
+    gate, entered = threading.Event(), threading.Event()
+    unwound = threading.Event()
+
+    def access(_self: object, kong: Kong) -> None:
+        try:
+            if kong.call("kong.block?"):
+                entered.set()
+                assert gate.wait(TIMEOUT)
+            kong.call("kong.after")
+        finally:
+            unwound.set()
+
+    server = serve(plugin(access), max_threads=1, request_timeout=0.2)
+    with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
+        instance = client.start("p")
+        first, second = (client.begin(instance)["EventId"] for _ in range(2))
+        stuck.request("plugin.Step", {"EventId": first, "Data": True})
+        assert entered.wait(TIMEOUT)
+        assert client.step(second, False)["Data"]["Method"] == "kong.response.exit"
+        assert stuck.response()[3]["Data"]["Method"] == "kong.response.exit"
+        assert not unwound.is_set()
+        gate.set()
+        assert unwound.wait(TIMEOUT)
+        assert client.play(instance)
+        for event in (first, second):
+            with pytest.raises(Failed, match="No running event"):
+                client.step(event)
+
+
+def test_a_worker_that_becomes_the_leader_keeps_its_events(serve: Serve) -> None:
+    gate, blocked = threading.Event(), threading.Event()
+    gate.set()
+
+    def access(_self: object, kong: Kong) -> None:
+        kong.call("kong.test")
+        if not gate.is_set():
+            blocked.set()
+            assert gate.wait(TIMEOUT)
+
+    server = serve(plugin(access), plugin(asks(2), name="q"), max_threads=1)
+    with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
+        instance, other = client.start("p"), client.start("q")
+        make_inline(client, instance)
+        suspended = [client.begin(other)["EventId"] for _ in range(3)]
+        gate.clear()
+        stuck.request("plugin.Step", {"EventId": client.begin(instance)["EventId"]})
+        assert blocked.wait(TIMEOUT)
+        for event in suspended:
+            assert client.step(event, 1)["Data"]["Args"] == [1, 1]
+        gate.set()
+        assert stuck.response()[3]["Data"] == "ret"
+        for event in suspended:
+            assert client.step(event)["Data"] == "ret"
+
+
+def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, blocked = threading.Event(), threading.Event()
+    gate.set()
+
+    def access(_self: object, _kong: Kong) -> None:
+        if not gate.is_set():
+            blocked.set()
+            assert gate.wait(TIMEOUT)
+
+    def refuse(_self: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    server = serve(plugin(access), plugin(asks(1), name="q"))
+    with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
+        instance, other = client.start("p"), client.start("q")
+        with monkeypatch.context() as patch:
+            patch.setattr(Stepper, "start", refuse)
+            client.request("plugin.HandleEvent", {"InstanceId": other, "EventName": "access"})
+            assert stuck.call("plugin.InstanceStatus", other)["Id"] == other
+        assert client.step(client.response()[3]["EventId"])["Data"] == "ret"
+        make_inline(client, instance)
+        gate.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Stepper, "start", refuse)
+            with server._crew.lock:
+                server._crew._idle.clear()
+            stuck.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
+            assert blocked.wait(TIMEOUT)
+            client.request("plugin.GetStatus", None)
+            eventually(lambda: server._crew._leader is None)
+        assert client.response()[3]["Pid"]
+        gate.set()
+        assert stuck.response()[3]["Data"] == "ret"
+
+
+def test_an_error_of_our_own_costs_one_request(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(plugin(asks(1)))
+
+    def fail(_self: object, _argument: object) -> None:
+        raise RuntimeError("a bug")
+
+    with Client(server.socket_path) as client:
+        monkeypatch.setattr(Instances, "get", fail)
+        with pytest.raises(Failed, match=r"internal error: RuntimeError\('a bug'\)"):
+            client.call("plugin.InstanceStatus", 5)
+        monkeypatch.setattr(Instances, "handler", fail)
+        with pytest.raises(Closed):
+            client.begin(5)
+    with Client(server.socket_path) as client:
+        assert client.call("plugin.GetStatus", None)
+    assert "a bug" in capfd.readouterr().err
+
+
+def test_the_watchdog_sleeps_and_wakes(serve: Serve) -> None:
+    gate, blocked = threading.Event(), threading.Event()
+    gate.set()
+
+    def access(_self: object, _kong: Kong) -> None:
+        if not gate.is_set():
+            blocked.set()
+            assert gate.wait(TIMEOUT)
+
+    server = serve(plugin(access))
+    with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
+        instance = client.start("p")
+        make_inline(client, instance)
+        for _ in range(3):
+            eventually(lambda: server._crew.dozing)
+            assert client.play(instance) == []
+        eventually(lambda: server._crew.dozing)
+        gate.clear()
+        stuck.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
+        assert blocked.wait(TIMEOUT)
+        assert client.call("plugin.GetStatus", None)
+        gate.set()
+        assert stuck.response()[3]["Data"] == "ret"
