@@ -20,6 +20,16 @@ class Failed(Exception):
     """What a handler gets for a ``StepError``."""
 
 
+def does(*calls: tuple[Any, ...]) -> Handler:
+    """A handler that makes these calls, one after another."""
+
+    def handler() -> Generator[tuple[Any, ...], Any, None]:
+        for function, *args in calls:
+            yield function, *args
+
+    return handler
+
+
 class Scripted:
     """A transport to a plugin server whose plugins are generators.
 

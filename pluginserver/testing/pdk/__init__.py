@@ -1,0 +1,42 @@
+"""Kong's PDK, played on the state of a simulated request: a module for each of its namespaces.
+
+In which phases a function may be called is in :mod:`pluginserver.functions` alone.  What only Kong
+Enterprise has, this Kong does not have.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ...functions import FUNCTIONS
+from ..lua import LuaError
+from ..state import State
+from . import client, log, node, request, response, service
+from .table import TABLE
+
+__all__ = ["MISSING", "TABLE", "call", "client", "log", "node", "request", "response", "service"]
+
+MISSING: Final = object()
+"""What :func:`call` returns for a function that Kong does not have."""
+
+
+def call(state: State, name: str, args: tuple[Any, ...]) -> Any:
+    """Call a PDK function as Lua would.
+
+    :param name: its full name, such as ``"kong.request.get_header"``.
+    :param args: the arguments as Lua has them.
+    :returns: its first result, a :class:`~pluginserver.testing.state.Failure` for ``nil, err``, or
+        :data:`MISSING`.
+    :raises LuaError: when it throws: wrong phase, wrong arguments.
+    :raises Exit: when it answers the request.
+    """
+    known = FUNCTIONS.get(name)
+    if known is not None and not known.enterprise and state.phase not in known.phases:
+        raise LuaError(f"function cannot be called in {state.phase} phase")
+    function = TABLE.get(name)
+    if function is None:
+        return MISSING
+    if function.arity is None:
+        return function.call(state, *args)
+    missing = function.arity - len(args)
+    return function.call(state, *args[: function.arity], *(None,) * missing)

@@ -1,0 +1,202 @@
+"""``kong.response``: what the client will get."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, NoReturn
+
+from ..headers import Headers
+from ..lua import LuaError, octets, to_json
+from ..messages import Response
+from ..state import Exit, State
+from .request import gather
+from .table import pdk, want_header, want_headers, want_limit, want_string
+
+RESPONSE: Final = "response"
+"""The word for the client's response in the record of changes."""
+
+MESSAGES: Final = {
+    400: "Bad request",
+    401: "Unauthorized",
+    402: "Payment required",
+    403: "Forbidden",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    407: "Proxy authentication required",
+    408: "Request timeout",
+    409: "Conflict",
+    410: "Gone",
+    411: "Length required",
+    412: "Precondition failed",
+    413: "Payload too large",
+    414: "URI too long",
+    415: "Unsupported media type",
+    416: "Range not satisfiable",
+    417: "Expectation failed",
+    418: "I'm a teapot",
+    421: "Misdirected request",
+    422: "Unprocessable entity",
+    423: "Locked",
+    424: "Failed dependency",
+    425: "Too early",
+    426: "Upgrade required",
+    428: "Precondition required",
+    429: "Too many requests",
+    431: "Request header fields too large",
+    451: "Unavailable for legal reasons",
+    494: "Request header or cookie too large",
+    500: "An unexpected error occurred",
+    501: "Not implemented",
+    502: "An invalid response was received from the upstream server",
+    503: "The upstream server is currently unavailable",
+    504: "The upstream server is timing out",
+    505: "HTTP version not supported",
+    506: "Variant also negotiates",
+    507: "Insufficient storage",
+    508: "Loop detected",
+    510: "Not extended",
+    511: "Network authentication required",
+}
+
+
+@pdk("kong.response.get_status")
+def get_status(state: State) -> int:
+    return state.status
+
+
+@pdk("kong.response.get_header")
+def get_header(state: State, name: Any) -> str | None:
+    return state.response_headers.get(want_string(name, "header name"))
+
+
+@pdk("kong.response.get_headers")
+def get_headers(state: State, max_headers: Any = None) -> dict[str, Any]:
+    return gather(state.response_headers.pairs(), want_limit(max_headers, "max_headers"))
+
+
+@pdk("kong.response.get_source")
+def get_source(state: State) -> str:
+    return state.source
+
+
+@pdk("kong.response.set_status")
+def set_status(state: State, status: Any) -> None:
+    status = _status(status)
+    state.change(RESPONSE, "status", state.status or None, status)
+    state.status = status
+
+
+@pdk("kong.response.set_header")
+def set_header(state: State, name: Any, value: Any) -> None:
+    _set(state, name, want_header(name, value))
+
+
+@pdk("kong.response.add_header")
+def add_header(state: State, name: Any, value: Any) -> None:
+    values = want_header(name, value)
+    state.change_headers(RESPONSE, state.response_headers, name, values, replace=False)
+
+
+@pdk("kong.response.clear_header")
+def clear_header(state: State, name: Any) -> None:
+    state.change_headers(RESPONSE, state.response_headers, want_string(name, "header name"), [])
+
+
+@pdk("kong.response.set_headers")
+def set_headers(state: State, headers: Any) -> None:
+    for name, values in want_headers(headers).items():
+        _set(state, name, values)
+
+
+@pdk("kong.response.exit")
+def exit(state: State, status: Any, body: Any = None, headers: Any = None) -> NoReturn:
+    if state.phase == "preread" and status not in (200, 400, 403, 500, 502, 503):
+        raise LuaError("unacceptable code, only 200, 400, 403, 500, 502 and 503 are accepted")
+    status = _status(status)
+    if body is not None and not isinstance(body, (str, list, dict)):
+        raise LuaError("body must be a nil, string or table")
+    if headers is not None and not isinstance(headers, (list, dict)):
+        raise LuaError("headers must be a nil or table")
+    given = want_headers(headers or {})
+    raise Exit(answer(state, status, body, given), "exit")
+
+
+@pdk("kong.response.error")
+def error(state: State, status: Any, message: Any = None, headers: Any = None) -> NoReturn:
+    if isinstance(status, bool) or not isinstance(status, int):
+        raise LuaError("code must be a number")
+    if not 400 <= status <= 599:
+        raise LuaError("code must be a number between 400 and 599")
+    if message is not None and not isinstance(message, (str, list, dict)):
+        raise LuaError("message must be a nil, string or table")
+    if headers is not None and not isinstance(headers, (list, dict)):
+        raise LuaError("headers must be a nil or table")
+    raise Exit(error_response(state, status, message, want_headers(headers or {})), "exit")
+
+
+def _status(status: Any) -> int:
+    if isinstance(status, bool) or not isinstance(status, (int, float)):
+        raise LuaError("code must be a number")
+    if not 100 <= status <= 599:
+        raise LuaError("code must be a number between 100 and 599")
+    return int(status)
+
+
+def _set(state: State, name: str, values: list[Any]) -> None:
+    if name.lower().replace("_", "-") == "transfer-encoding":
+        state.log("warn", "manually setting Transfer-Encoding. Ignored.")
+        return
+    state.change_headers(RESPONSE, state.response_headers, name, values)
+
+
+def answer(state: State, status: int, body: Any, headers: dict[str, list[Any]]) -> Response:
+    """A response of Kong's own: the headers set so far, these, and a body of text or JSON."""
+    for name, values in headers.items():
+        _set(state, name, values)
+    lines, given = state.response_headers, Headers(headers)
+    if isinstance(body, (list, dict)):
+        data = octets(to_json(body))
+        if "content-type" not in given:
+            lines.set("Content-Type", ["application/json; charset=utf-8"])
+    else:
+        data = octets(body or "")
+    if "content-length" not in given:
+        lines.set("Content-Length", [str(len(data))])
+    return Response(status, data, lines)
+
+
+def error_response(
+    state: State, status: int, message: Any = None, headers: dict[str, list[Any]] | None = None
+) -> Response:
+    """Kong's error page, in the form that the client accepts."""
+    if isinstance(message, (list, dict)):
+        return answer(state, status, message, headers or {})
+    words = message or MESSAGES.get(status) or f"The upstream server responded with {status}"
+    accepted = state.headers.get("accept", "").lower()
+    identity = state.exchange.id
+    kind, body = (
+        "application/json; charset=utf-8",
+        (
+            f'{{\n  "message":{json.dumps(words, ensure_ascii=False)},\n  "request_id":"{identity}"\n}}'
+        ),
+    )
+    for media, form in _TEMPLATES.items():
+        if accepted.startswith(media):
+            kind, body = f"{media}; charset=utf-8", form.format(words=words, identity=identity)
+            break
+    return answer(state, status, body, {"Content-Type": [kind], **(headers or {})})
+
+
+_TEMPLATES: Final = {
+    "text/plain": "{words}\nrequest_id: {identity}\n",
+    "text/html": (
+        '<!doctype html>\n<html>\n  <head>\n    <meta charset="utf-8">\n    <title>Error</title>\n'
+        "  </head>\n  <body>\n    <h1>Error</h1>\n    <p>{words}.</p>\n"
+        "    <p>request_id: {identity}</p>\n  </body>\n</html>\n"
+    ),
+    "application/xml": (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<error>\n  <message>{words}</message>\n'
+        "  <requestid>{identity}</requestid>\n</error>\n"
+    ),
+}

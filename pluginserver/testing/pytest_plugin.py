@@ -1,0 +1,136 @@
+"""The pytest plugin: the fixture ``kong``.
+
+::
+
+    @pytest.mark.kong(server="embedded", timeout=2)
+    def test_greets(kong):
+        kong.plugin("examples/hello.py", message="hi")
+        assert kong.get("/").headers["x-hello"] == "hi to localhost"
+
+Rules kept here:
+
+* the marker ``kong`` says how the fixture is made, the closest one for each setting; the command line
+  (``--kong-server``) overrules the marker's ``server``, the ini file stands behind both;
+* paths of plugins are relative to pytest's root directory;
+* when a test fails, the transcript of its requests is a section of the report;
+* loaded plugins, and embedded servers, are kept for the next test: what a test sees of them is new,
+  but the globals of a plugin's module live on, as they do in a server;
+* nothing heavy is imported before a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+if TYPE_CHECKING:
+    from .gateway import Gateway
+    from .plugins import Library
+    from .quirks import Quirks
+    from .sockets import Host
+    from .transport import Transport
+
+TIMEOUT: Final = 10.0
+"""Seconds that an answer may take in a test: Kong waits for 60, a test should not."""
+
+_GATEWAY: Final[pytest.StashKey[Gateway]] = pytest.StashKey()
+_LIBRARY: Final[pytest.StashKey[Library]] = pytest.StashKey()
+_HOSTS: Final[pytest.StashKey[dict[Path, Host]]] = pytest.StashKey()
+
+_MARKER: Final = (
+    "kong(server=..., timeout=..., raise_bugs=..., root=..., **quirks): how the fixture kong is made. "
+    "server: in-process, embedded, socket:PATH, command:LINE; quirks: see pluginserver.testing.Quirks"
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--kong-server`` and the ini settings ``kong_server`` and ``kong_timeout``."""
+    group = parser.getgroup("kong", "plugins for Kong")
+    group.addoption(
+        "--kong-server",
+        metavar="SERVER",
+        help="run all tests with the fixture kong against: in-process, embedded, socket:PATH, "
+        "command:LINE",
+    )
+    parser.addini("kong_server", "the plugin server of the fixture kong", default="in-process")
+    parser.addini("kong_timeout", "seconds that a plugin may take to answer", default=str(TIMEOUT))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line("markers", _MARKER)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the servers that the tests used, and drop the plugins that they loaded."""
+    for host in config.stash.get(_HOSTS, {}).values():
+        host.close()
+    library = config.stash.get(_LIBRARY, None)
+    if library is not None:
+        library.close()
+
+
+def _transport(
+    config: pytest.Config, server: Any, root: Path, quirks: Quirks, timeout: float
+) -> Transport:
+    """The way to the server; ours are kept for the tests to come."""
+    from .connect import connect
+    from .plugins import Collection, Library
+    from .sockets import Embedded, Host
+
+    library = config.stash.setdefault(_LIBRARY, Library())
+    if server != "embedded":
+        return connect(server, root=root, quirks=quirks, timeout=timeout, library=library)
+    hosts = config.stash.setdefault(_HOSTS, {})
+    if root not in hosts:
+        hosts[root] = Host(Collection(root, library))
+    return Embedded(hosts[root], quirks, timeout)
+
+
+def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    config = request.config
+    settings: dict[str, Any] = {
+        "server": config.getini("kong_server"),
+        "timeout": float(config.getini("kong_timeout")),
+        "root": "",
+        "raise_bugs": True,
+    }
+    for mark in reversed(list(request.node.iter_markers("kong"))):
+        settings.update(mark.kwargs)
+    chosen = config.getoption("--kong-server")
+    if chosen:
+        settings["server"] = chosen
+    return settings
+
+
+@pytest.fixture
+def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    """A Kong to test plugins against: see :class:`pluginserver.testing.Gateway`."""
+    from .gateway import Gateway
+    from .quirks import Quirks
+
+    settings = _settings(request)
+    server = settings.pop("server")
+    root = request.config.rootpath / settings.pop("root")
+    timeout = settings.pop("timeout")
+    raise_bugs = settings.pop("raise_bugs")
+    quirks = Quirks(**settings)
+    transport = _transport(request.config, server, root, quirks, timeout)
+    with Gateway(transport, quirks=quirks, raise_bugs=raise_bugs) as gateway:
+        request.node.stash[_GATEWAY] = gateway
+        yield gateway
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the transcript of a failed test's requests."""
+    report = yield
+    gateway = item.stash.get(_GATEWAY, None)
+    if report.failed and gateway is not None and gateway.exchanges:
+        report.sections.append(("what Kong saw", gateway.transcript()))
+    return report
