@@ -12,7 +12,7 @@ export PATH := $(PATH)$(if $(PYENV_BINS),:$(subst $(space),:,$(strip $(PYENV_BIN
 .PHONY: help demo test bench docs clean
 
 help:
-	@echo "make demo    play with the example plugins, without Kong"
+	@echo "make demo    a gateway with the example plugins, without Kong"
 	@echo "make test    run all checks on every Python there is"
 	@echo "make bench   measure the speed, against the floor"
 	@echo "make docs    build the docs into docs/_build/html"
@@ -30,7 +30,9 @@ $(VENV)/dev.done: $(VENV)/bin/python setup.cfg
 	@touch $@
 
 demo: $(VENV)/dev.done
-	$(VENV)/bin/python examples/demo.py
+	@echo "Try: curl -i -H 'x-api-key: demo' http://127.0.0.1:8000/orders"
+	@echo "and then http://127.0.0.1:8000/__pluginserver in a browser; Ctrl-C ends it."
+	$(VENV)/bin/python -m pluginserver dev examples --config-file examples/dev.toml
 
 test: $(VENV)/tox.done
 	$(VENV)/bin/tox run -m all

@@ -1,0 +1,347 @@
+"""A request's record as the page shows it: text, cut to what a person reads, and numbers.
+
+The templates decide nothing about values: what they get is shown as it is, escaped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+import attrs
+
+from ...testing import Callback, Change, Exchange, Headers, LogLine, Run
+from ...testing.headers import same
+from ..history import Entry
+from ..terminal import SERVICE, moments
+from ..values import body, literal, plain, size, took
+
+MOMENTS: Final = 1000
+"""Callbacks and log lines of a request that are shown at the most."""
+
+_ENDS: Final = {
+    "ret": "",
+    "exit": "answered the request",
+    "error": "answered with an error",
+    "throw": "Kong threw",
+    "failed": "failed",
+    "abandoned": "abandoned",
+}
+
+
+@attrs.frozen
+class Row:
+    """A request in the list."""
+
+    id: str
+    number: int
+    time: str
+    method: str
+    target: str
+    status: str
+    tone: str
+    took: str
+    trips: int
+    bugs: int
+    over: bool
+
+
+def row(entry: Entry) -> Row:
+    """A request as one line."""
+    exchange = entry.exchange
+    response = exchange.response
+    status = "…" if response is None else str(response.status)
+    return Row(
+        id=entry.id,
+        number=entry.number,
+        time=clock(exchange.time),
+        method=plain(exchange.request.method, 40),
+        target=plain(exchange.request.target, 300),
+        status=status,
+        tone=tone(status),
+        took="…" if response is None else took(exchange.duration),
+        trips=exchange.round_trips,
+        bugs=len(exchange.problems),
+        over=entry.over,
+    )
+
+
+def tone(status: str) -> str:
+    """A class of statuses, for its colour."""
+    return {"2": "good", "3": "moved", "4": "refused", "5": "bad"}.get(status[0], "open")
+
+
+def clock(seconds: float) -> str:
+    """A time of day with milliseconds."""
+    whole = time.strftime("%H:%M:%S", time.localtime(seconds))
+    return f"{whole}.{int(seconds * 1000) % 1000:03d}"
+
+
+@attrs.frozen
+class Bar:
+    """A stretch of time on the axis; ``x`` and ``width`` are percentages of the whole."""
+
+    x: float
+    width: float
+
+
+@attrs.frozen
+class ChangeLine:
+    """What a callback changed."""
+
+    where: str
+    what: str
+    before: str | None
+    after: str | None
+
+
+@attrs.frozen
+class CallLine:
+    """A callback in the timeline."""
+
+    kind: str
+    at: str
+    space: str
+    name: str
+    arguments: str
+    answer: str | None
+    error: str | None
+    took: str
+    bar: Bar
+    changes: list[ChangeLine]
+
+
+@attrs.frozen
+class LogEntry:
+    """A log line in the timeline."""
+
+    kind: str
+    at: str
+    level: str
+    who: str
+    text: str
+
+
+@attrs.define
+class Block:
+    """A run of a phase, or the call of the service, with what happened in it."""
+
+    kind: str
+    anchor: str
+    phase: str
+    title: str
+    name: str
+    took: str
+    bar: Bar
+    facts: list[str]
+    error: str | None = None
+    tracebacks: list[str] = attrs.field(factory=list)
+    lines: list[Any] = attrs.field(factory=list)
+
+
+@attrs.frozen
+class HeaderLine:
+    """A header before and after; ``sign`` is ``" "``, ``"+"`` or ``"-"``."""
+
+    sign: str
+    name: str
+    value: str
+
+
+@attrs.frozen
+class Side:
+    """A message on one side of the gateway."""
+
+    title: str
+    line: str
+    body: str | None
+    size: str
+
+
+@attrs.frozen
+class Passage:
+    """A message's way through the gateway: as it came, as it went, and what differs."""
+
+    title: str
+    anchor: str
+    before: Side | None
+    after: Side | None
+    headers: list[HeaderLine]
+    body_changed: bool
+
+
+@attrs.frozen
+class Timeline:
+    """Everything about a request."""
+
+    row: Row
+    source: str
+    client: str
+    problems: list[str]
+    blocks: list[Block]
+    ticks: list[str]
+    passages: list[Passage]
+    hidden: int
+
+
+def timeline(entry: Entry) -> Timeline:
+    """A request in full."""
+    exchange = entry.exchange
+    whole = _end(exchange) or 1e-9
+    blocks, hidden = _blocks(entry, whole)
+    source = {"service": "the service", "exit": "a plugin", "error": "Kong"}[exchange.source]
+    return Timeline(
+        row=row(entry),
+        source="" if exchange.response is None else source,
+        client=f"{exchange.request.client_ip}:{exchange.request.client_port}",
+        problems=[plain(problem.message) for problem in exchange.problems],
+        blocks=blocks,
+        ticks=[took(whole * part / 4) if part else "0" for part in range(5)],
+        passages=list(_passages(exchange)),
+        hidden=hidden,
+    )
+
+
+def _end(exchange: Exchange) -> float:
+    """When the last thing ended."""
+    runs = [run.start + run.duration for run in exchange.runs]
+    return max(
+        [exchange.duration, (exchange.service_start or 0.0) + exchange.service_duration, *runs]
+    )
+
+
+def _bar(start: float, length: float, whole: float) -> Bar:
+    x = min(max(start / whole * 100, 0.0), 100.0)
+    return Bar(round(x, 3), round(min(max(length / whole * 100, 0.0), 100.0 - x), 3))
+
+
+def _blocks(entry: Entry, whole: float) -> tuple[list[Block], int]:
+    blocks: list[Block] = []
+    hidden = count = 0
+    for thing in moments(entry):
+        if isinstance(thing, Run):
+            blocks.append(_run(entry, thing, whole, len(blocks)))
+        elif thing is SERVICE:
+            blocks.append(_service(entry.exchange, whole, len(blocks)))
+        else:
+            count += 1
+            if count > MOMENTS:
+                hidden += 1
+                continue
+            line = _call(thing, whole) if isinstance(thing, Callback) else _log(thing)
+            if not blocks:
+                blocks.append(Block("kong", "b0", "kong", "Kong", "Kong", "", Bar(0, 0), []))
+            blocks[-1].lines.append(line)
+    return blocks, hidden
+
+
+def _run(entry: Entry, run: Run, whole: float, number: int) -> Block:
+    trips = run.round_trips
+    facts = [f"{trips} round trip{'' if trips == 1 else 's'}", _ENDS.get(run.ended, run.ended)]
+    return Block(
+        kind="run",
+        anchor=f"b{number}",
+        phase=run.phase,
+        title=run.plugin,
+        name=run.plugin,
+        took=took(run.duration),
+        bar=_bar(run.start, run.duration, whole),
+        facts=[fact for fact in facts if fact],
+        error=plain(run.error) if run.error else None,
+        tracebacks=[plain(text, 20000) for text in entry.tracebacks.get(run.event_id or -1, [])],
+    )
+
+
+def _service(exchange: Exchange, whole: float, number: int) -> Block:
+    request, response = exchange.service_request, exchange.service_response
+    assert request is not None and exchange.service_start is not None
+    return Block(
+        kind="service",
+        anchor=f"b{number}",
+        phase="service",
+        title=plain(f"{request.method} {request.url}", 300),
+        name=plain(f"{request.host}:{request.port}", 100),
+        took=took(exchange.service_duration),
+        bar=_bar(exchange.service_start, exchange.service_duration, whole),
+        facts=["no response" if response is None else f"answered {response.status}"],
+    )
+
+
+def _call(call: Callback, whole: float) -> CallLine:
+    space, _, name = call.method.rpartition(".")
+    return CallLine(
+        kind="call",
+        at=f"+{took(call.start)}",
+        space=plain(f"{space}." if space else "", 200),
+        name=plain(name, 200),
+        arguments=", ".join(literal(argument) for argument in call.args),
+        answer=None if call.step is None else literal(call.answer, 400),
+        error=plain(call.error) if call.error else None,
+        took=took(call.duration),
+        bar=_bar(call.start, call.duration, whole),
+        changes=[_change(change) for change in call.changes],
+    )
+
+
+def _change(change: Change) -> ChangeLine:
+    before, after = (
+        None if value is None else literal(value, 400) for value in (change.before, change.after)
+    )
+    return ChangeLine(change.where, plain(change.what, 200), before, after)
+
+
+def _log(line: LogLine) -> LogEntry:
+    return LogEntry(
+        "log", f"+{took(line.time)}", line.level, line.plugin or "Kong", plain(line.message)
+    )
+
+
+def _passages(exchange: Exchange) -> Iterator[Passage]:
+    came, went = exchange.request, exchange.service_request
+    yield Passage(
+        title="Request",
+        anchor="request",
+        before=_side("From the client", f"{came.method} {came.target}", came.body),
+        after=None
+        if went is None
+        else _side("To the service", f"{went.method} {went.url}", went.body),
+        headers=_compared(came.headers, went.headers if went else came.headers),
+        body_changed=went is not None and went.body != came.body,
+    )
+    answered, given = exchange.service_response, exchange.response
+    if given is None:
+        return
+    before = answered.headers if answered else None
+    yield Passage(
+        title="Response",
+        anchor="response",
+        before=None
+        if answered is None
+        else _side("From the service", str(answered.status), answered.body),
+        after=_side("To the client", str(given.status), given.body),
+        headers=_compared(given.headers if before is None else before, given.headers),
+        body_changed=answered is not None and answered.body != given.body,
+    )
+
+
+def _side(title: str, line: str, data: bytes) -> Side:
+    return Side(title, plain(line, 1000), body(data) if data else None, size(len(data)))
+
+
+def _compared(before: Headers, after: Headers) -> list[HeaderLine]:
+    """Headers by name; where the values differ, what was and what is."""
+    found: list[HeaderLine] = []
+    names = {same(name): name for name, _ in [*after.pairs(), *before.pairs()]}
+    for name in sorted(names.values(), key=str.lower):
+        old, new = before.all(name), after.all(name)
+        if old == new:
+            found += [_header(" ", name, value) for value in new]
+        else:
+            found += [_header("-", name, value) for value in old]
+            found += [_header("+", name, value) for value in new]
+    return found
+
+
+def _header(sign: str, name: str, value: str) -> HeaderLine:
+    return HeaderLine(sign, plain(name, 200), plain(value, 1000))
