@@ -21,7 +21,7 @@ from client import Client, Closed, pack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pluginserver import PluginServer
+from pluginserver import PDKError, PluginServer
 from pluginserver.events import callback
 
 SENT = settings(
@@ -45,7 +45,10 @@ class Plugin:
     def access(self, _kong: object) -> None:
         answer = None
         for _ in range(3):
-            answer = callback("kong.test", answer)
+            try:
+                answer = callback("kong.test", answer)
+            except PDKError as error:
+                answer = str(error)
 
 
 METHODS = [
