@@ -1,6 +1,6 @@
 """Run the benchmarks side by side: this server, and the floor, in turn, on the same machine.
 
-Usage: python bench/run.py [hello|modes|blocking|raising|all] [-t SECONDS] [-n ROUNDS]
+Usage: python bench/run.py [hello|modes|blocking|raising|pdk|testing|all] [-t SECONDS] [-n ROUNDS]
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -174,7 +174,66 @@ def raising(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> No
             )
 
 
-BENCHMARKS = {"hello": hello, "modes": modes, "blocking": blocking, "raising": raising}
+def pdk(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
+    """What the typed PDK costs: ``hello`` against the same two callbacks made by hand."""
+    print("hello against bare callbacks, 64 in flight")
+    socket = directory / "ours.sock"
+    ratios = []
+    with serving(ours(socket, HERE / "plugins"), socket) as pid:
+        for name in ("hello", "bare"):
+            load(loadgen, pid, socket, inflight=64, seconds=1, p=name)
+        for number in range(rounds):
+            bare, typed = (
+                load(loadgen, pid, socket, inflight=64, seconds=seconds, p=name)["cpu"]
+                for name in ("bare", "hello")
+            )
+            ratios.append(typed / bare)
+            print(f"  round {number + 1}: bare {bare:.2f}, hello {typed:.2f} us/RPC")
+    print(f"  median CPU ratio {statistics.median(ratios):.3f}")
+
+
+def testing(_loadgen: Path, _directory: Path, _seconds: float, rounds: int) -> None:
+    """What one test of ``hello`` takes: a gateway, the plugin, a request, and the end.
+
+    As with the pytest plugin, tests share what is loaded and the server.
+    """
+    print("a test of hello with pluginserver.testing")
+    from pluginserver.testing import Gateway, Quirks
+    from pluginserver.testing.connect import connect
+    from pluginserver.testing.plugins import Collection, Library
+    from pluginserver.testing.sockets import Embedded, Host
+    from pluginserver.testing.transport import Transport
+
+    def test(transport: Transport) -> None:
+        with Gateway(transport) as kong:
+            kong.plugin("examples/hello.py", message="hi")
+            assert kong.get("/", headers={"host": "a"}).headers["x-hello"] == "hi to a"
+
+    with contextlib.closing(Library()) as library:
+        host = Host(Collection(ROOT, library))
+        ways: dict[str, Callable[[], Transport]] = {
+            "in process": lambda: connect("in-process", root=ROOT, library=library),
+            "over the socket": lambda: Embedded(host, Quirks(), 60.0),
+        }
+        for name, way in ways.items():
+            test(way())
+            times = []
+            for _ in range(100 * rounds):
+                start = time.perf_counter()
+                test(way())
+                times.append(time.perf_counter() - start)
+            print(f"  {name}: median {1000 * statistics.median(times):.2f} ms")
+        host.close()
+
+
+BENCHMARKS = {
+    "hello": hello,
+    "modes": modes,
+    "blocking": blocking,
+    "raising": raising,
+    "pdk": pdk,
+    "testing": testing,
+}
 
 
 def main() -> None:

@@ -63,8 +63,8 @@ class Connection:
     def register(self) -> None:
         """Let the leader poll this connection."""
         with self._lock:
-            self._registered = True
             self._poller.register(self.fd, WRITABLE if self._unsent else READABLE)
+            self._registered = True
 
     def receive(self) -> bool:
         """Read what has arrived.

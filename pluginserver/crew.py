@@ -107,13 +107,20 @@ class Crew:
     # -- connections
 
     def add(self, connection: Connection, greeting: bytes) -> None:
-        """Serve a new client, which is sent ``greeting`` first."""
+        """Serve a new client, which is sent ``greeting`` first.
+
+        :raises OSError: when the system can watch no more of them; the connection is closed then.
+        """
         self.connections[connection.fd] = connection
         connection.send(greeting)
-        connection.register()
+        try:
+            connection.register()
+        except OSError:
+            self.drop(connection)
+            raise
 
     def drop(self, connection: Connection) -> None:
-        """Close a connection; the leader only."""
+        """Close a connection; the leader only, or before the leader knows of it."""
         del self.connections[connection.fd]
         connection.close()
 

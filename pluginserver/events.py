@@ -33,6 +33,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from .errors import EventEndedError, OutsideEventError, PDKError, PhaseError
 from .functions import FORBIDDEN, FUNCTIONS
+from .hidden import hidden
 from .pace import Pace
 
 PHASES: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
@@ -45,6 +46,11 @@ EXIT: Final = "kong.response.exit"
 LOG_ERROR: Final = "kong.log.err"
 UNEXPECTED: Final = (500, {"message": "An unexpected error occurred"})
 """The arguments of the ``exit`` that closes the request of a failed handler: Kong's own words."""
+
+
+HIDDEN: Final = " (hidden by an exit in a finally block)"
+AFTER: Final = " (after the last message to Kong)"
+"""What Kong's log is told of an exception that did not decide how the event ended."""
 
 
 class Unwind(BaseException):
@@ -172,8 +178,11 @@ class Event:
         """Run the handler to its end, in a runner; what it returns is how the event ended."""
         try:
             self.handler.call()
-        except Unwind:
-            pass
+        except Unwind as unwinding:
+            error = unwinding.__context__ and hidden(unwinding)
+            if error is not None:
+                self.handler.failed(self, error)
+                self._tell_kong(error, HIDDEN)
         except Abandoned:
             if self.ending is None:
                 self.ending = Ending(error=f"event {self.id} was interrupted")
@@ -182,19 +191,25 @@ class Event:
                 self._fail(error)
             else:
                 self.handler.failed(self, error)
+                if self.ending.call is not None:
+                    self._tell_kong(error, AFTER)
         return self.ending or RETURNED
 
     def _fail(self, error: BaseException) -> None:
-        """Tell our log, then Kong's, and settle how the event ends."""
+        """Tell our log, settle how the event ends, and tell Kong's log if that does not."""
         handler = self.handler
         handler.failed(self, error)
-        text = summary(handler.plugin, handler.phase, error)
-        self.ending = handler.refusal(text)
+        self.ending = handler.refusal(summary(handler.plugin, handler.phase, error))
         if self.ending.error is None:
-            try:
-                self.runner.ask(LOG_ERROR, (text,))
-            except (PDKError, Abandoned):
-                pass
+            self._tell_kong(error)
+
+    def _tell_kong(self, error: BaseException, remark: str = "") -> None:
+        handler = self.handler
+        try:
+            text = summary(handler.plugin, handler.phase, error) + remark
+            self.runner.ask(LOG_ERROR, (text,))
+        except (PDKError, Abandoned):
+            pass
 
     def abandon(self, why: str) -> None:
         """Unwind the handler, which waits in a callback that nobody will answer.

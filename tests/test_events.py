@@ -134,10 +134,77 @@ def test_an_error_while_unwinding_is_told_and_changes_nothing() -> None:
         finally:
             raise KeyError("in finally")
 
-    calls, ending, failures = drive(handler)
-    assert calls == []
+    ((method, (text,)),), ending, failures = drive(handler)
+    assert method == "kong.log.err"
+    assert "KeyError: 'in finally'" in text
+    assert text.endswith("(after the last message to Kong)")
     assert ending.call == (EXIT, (403,))
     assert [type(error) for error in failures] == [KeyError]
+
+
+def test_an_error_that_an_exit_in_finally_hides_is_told() -> None:
+    def handler() -> None:
+        try:
+            raise ValueError("lost")
+        finally:
+            finish(EXIT, 200)
+
+    ((method, (text,)),), ending, failures = drive(handler)
+    assert method == "kong.log.err"
+    assert "ValueError: lost" in text
+    assert text.endswith("(hidden by an exit in a finally block)")
+    assert ending.call == (EXIT, (200,))
+    assert [str(error) for error in failures] == ["lost"]
+
+
+def test_an_exit_in_finally_by_way_of_a_function() -> None:
+    def deny() -> None:
+        finish(
+            EXIT,
+            200,
+        )
+
+    def handler() -> None:
+        try:
+            raise ValueError("lost")
+        finally:
+            if True:
+                deny()
+
+    calls, _, failures = drive(handler)
+    assert len(calls) == 1
+    assert [str(error) for error in failures] == ["lost"]
+
+
+def test_an_exit_that_hides_nothing() -> None:
+    def in_except() -> None:
+        try:
+            raise ValueError
+        except ValueError:
+            finish(EXIT, 400)
+
+    def in_finally() -> None:
+        try:
+            pass
+        finally:
+            finish(EXIT, 200)
+
+    def in_except_in_finally() -> None:
+        try:
+            pass
+        finally:
+            try:
+                raise ValueError
+            except ValueError:
+                finish(EXIT, 400)
+
+    def without_source() -> None:
+        exec("try:\n    raise ValueError\nexcept ValueError:\n    finish('x')", globals())
+
+    for handler in (in_except, in_finally, in_except_in_finally, without_source):
+        calls, ending, failures = drive(handler)
+        assert (calls, failures) == ([], [])
+        assert ending.call is not None
 
 
 def test_a_call_in_finally_after_an_error_still_works() -> None:

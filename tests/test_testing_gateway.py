@@ -668,6 +668,21 @@ def test_a_throw_that_is_told() -> None:
     assert words(kong) == ["code must be a number"]
 
 
+def test_an_exit_that_is_answered() -> None:
+    heard: list[str] = []
+
+    def handler() -> Steps:
+        yield "kong.response.exit", 204
+        heard.append("a step")
+
+    kong = a_gateway(p={"access": handler})
+    assert kong.get().status == 204
+    assert (heard, kong.round_trips) == ([], 1)
+    kong.quirks = Quirks(silent_exit=False)
+    assert kong.get().status == 204
+    assert (heard, kong.round_trips) == (["a step"], 2)
+
+
 def test_failing_closed() -> None:
     def handler() -> Steps:
         yield "kong.log", "x"

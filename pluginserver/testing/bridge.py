@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -96,10 +97,8 @@ class Bridge:
             self._close(instance_id)
 
     def _close(self, instance_id: Any) -> None:
-        try:
+        with suppress(RemoteError, NoAnswer, LuaError):
             self._gateway.transport.call("plugin.CloseInstance", instance_id)
-        except (RemoteError, NoAnswer, LuaError):
-            pass
 
     def run(self, state: State, binding: Binding, phase: str) -> None:
         """Run one phase.
@@ -233,6 +232,11 @@ class Bridge:
             if quirks.silent_throw:
                 raise
             value, failure = None, str(error)
+        except Exit:
+            if not quirks.silent_exit:
+                with suppress(RemoteError, NoAnswer):
+                    self._call(run, "plugin.Step", {"EventId": run.event_id})
+            raise
         finally:
             state.callback = None
             call.duration = state.elapsed - call.start

@@ -126,8 +126,7 @@ class InProcess:
         self._plugins.drop()
 
     def _failed(self, event: Event, error: BaseException) -> None:
-        kind = "raised" if event.ending is None else "after the end"
-        self._mishaps.append(Mishap(event.id, kind, error))
+        self._mishaps.append(Mishap(event.id, "raised", error))
 
     def _start(self, handler: Handler) -> Any:
         live = _Live(Event(next(self._ids), handler))

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import EventEndedError, PhaseError
-from ..events import EXIT, UNEXPECTED
+from ..events import AFTER, EXIT, HIDDEN, UNEXPECTED
 from ..functions import FUNCTIONS
 from . import lua
 from .record import Callback, Exchange, Problem, Run
@@ -154,15 +154,8 @@ def bad_instance(state: State, binding: Binding, error: Exception) -> None:
 
 def after_run(state: State, run: Run, mishaps: list[Mishap]) -> None:
     """Look at a phase that is over: what the handler raised, and what it left behind."""
-    raised = False
     for mishap in mishaps:
-        error = mishap.error
-        if mishap.kind == "raised" and error is not None:
-            raised = True
-            _raised(state, run, f"{type(error).__name__}: {error}{place(error)}", error)
-        elif mishap.kind == "after the end" and error is not None:
-            _after_the_end(state, run, error)
-        elif mishap.kind == "leaked greenlet":
+        if mishap.kind == "leaked greenlet":
             _note(
                 state,
                 run,
@@ -170,9 +163,24 @@ def after_run(state: State, run: Run, mishaps: list[Mishap]) -> None:
                 f"{run.plugin} leaves a greenlet of its own suspended at the end of {run.phase} "
                 f"({mishap.text}): end it, or nobody ever will",
             )
-    text = _told(run)
-    if text is not None and not raised:
-        _raised(state, run, text, None)
+    error = next((mishap.error for mishap in mishaps if mishap.error is not None), None)
+    told = _told(run)
+    if error is not None:
+        text = f"{type(error).__name__}: {error}{place(error)}"
+    elif told is not None:
+        text = told.removesuffix(AFTER).removesuffix(HIDDEN)
+    else:
+        return
+    if told is not None and told.endswith(AFTER):
+        _after_the_end(state, run, text, error)
+    elif told is not None and told.endswith(HIDDEN):
+        what = (
+            f"{run.plugin} raised {text} in {run.phase}, and an exit in a finally block hid it: "
+            "the client gets the answer of that exit; use except instead"
+        )
+        _note(state, run, "hidden", what, error)
+    else:
+        _raised(state, run, text, error)
 
 
 def _raised(state: State, run: Run, text: str, error: BaseException | None) -> None:
@@ -190,19 +198,19 @@ def _raised(state: State, run: Run, text: str, error: BaseException | None) -> N
     _note(state, run, "raised", f"{run.plugin} raised {text} in {run.phase}. {outcome}", error)
 
 
-def _after_the_end(state: State, run: Run, error: BaseException) -> None:
+def _after_the_end(state: State, run: Run, text: str, error: BaseException | None) -> None:
     last = run.callbacks[-1].method if run.callbacks else "its end"
-    if isinstance(error, EventEndedError):
-        text = (
-            f"{run.plugin} made a PDK call after {last} in {run.phase}: {error}{place(error)}. "
+    if isinstance(error, EventEndedError) or "EventEndedError: " in text:
+        what = (
+            f"{run.plugin} made a PDK call after {last} in {run.phase}: {text}. "
             "Look for one in a finally block, or after an except that catches everything"
         )
     else:
-        text = (
-            f"{run.plugin} raised {type(error).__name__}: {error}{place(error)} after {last} in "
-            f"{run.phase}, while it was unwound; Kong does not see it"
+        what = (
+            f"{run.plugin} raised {text} after {last} in {run.phase}, while it was unwound; "
+            "the client has its answer already"
         )
-    _note(state, run, "after the end", text, error)
+    _note(state, run, "after the end", what, error)
 
 
 def _told(run: Run) -> str | None:

@@ -29,6 +29,8 @@ class Quirks:
         request after another finds the same connection.
     :param silent_throw: a PDK function that throws ends the request with 500, and its event hears
         nothing more.  Off: the event gets a ``StepError``.
+    :param silent_exit: after ``response.exit`` and ``error`` the event hears nothing more.  Off: a step
+        without data comes, as after any other function.
     :param keep_timed_out: a connection whose answer did not come in time goes back into the pool.
         Off: it is closed.
     :param retry_instance: the error "no plugin instance" starts a new instance and tries again.
@@ -51,6 +53,7 @@ class Quirks:
     method_key: bool = True
     hopping: bool = True
     silent_throw: bool = True
+    silent_exit: bool = True
     keep_timed_out: bool = True
     retry_instance: bool = True
     fail_open: bool = True

@@ -114,7 +114,7 @@ class Problem:
     """A plugin's bug, as the gateway saw it.
 
     :param kind: ``"raised"``, ``"wrong phase"``, ``"cut arguments"``, ``"after the end"``,
-        ``"time-out"``, ``"leaked event"``, ``"unknown function"``, ``"bad argument"``,
+        ``"hidden"``, ``"time-out"``, ``"leaked event"``, ``"unknown function"``, ``"bad argument"``,
         ``"no answer"`` or ``"bad instance"``.
     :param plugin: the plugin's name.
     :param phase: the phase.

@@ -46,7 +46,7 @@ class Mishap:
     """Something that went wrong in a handler, seen from inside the plugin server's process.
 
     :param event_id: the event.
-    :param kind: ``"raised"``, ``"after the end"`` or ``"leaked greenlet"``.
+    :param kind: ``"raised"`` or ``"leaked greenlet"``.
     :param error: the exception; None for a leak.
     :param text: what is known of it.
     """
