@@ -296,15 +296,7 @@ def callback(method: str, *args: Any) -> Any:
     :raises OutsideEventError: where no event runs.
     :raises EventEndedError: after the event's last message.
     """
-    runner = getcurrent()
-    if type(runner) is not Runner:
-        raise _outside(method)
-    event = runner.event
-    if event.ending is not None:
-        raise _ended(event, method)
-    if method in event.forbidden:
-        raise _forbidden(event, method)
-    return runner.ask(method, args)
+    return _runner(method).ask(method, args)
 
 
 def finish(method: str, *args: Any) -> NoReturn:
@@ -312,15 +304,7 @@ def finish(method: str, *args: Any) -> NoReturn:
 
     Arguments and errors are those of :func:`callback`.
     """
-    runner = getcurrent()
-    if type(runner) is not Runner:
-        raise _outside(method)
-    event = runner.event
-    if event.ending is not None:
-        raise _ended(event, method)
-    if method in event.forbidden:
-        raise _forbidden(event, method)
-    event.ending = Ending((method, args))
+    _runner(method).event.ending = Ending((method, args))
     raise Unwind
 
 
@@ -333,6 +317,19 @@ def current() -> Event:
     if type(runner) is not Runner:
         raise _outside("the current event")
     return runner.event
+
+
+def _runner(method: str) -> Runner:
+    """The runner that calls, if it may call this function now."""
+    runner = getcurrent()
+    if type(runner) is not Runner:
+        raise _outside(method)
+    event = runner.event
+    if event.ending is not None:
+        raise _ended(event, method)
+    if method in event.forbidden:
+        raise _forbidden(event, method)
+    return runner
 
 
 def _outside(method: str) -> OutsideEventError:

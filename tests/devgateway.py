@@ -152,3 +152,20 @@ def dev(*sources: Path, **options: Any) -> Iterator[Dev]:
                 left.join(TIMEOUT)
                 assert not left.is_alive(), left.name
     assert len(started) == 1, started[1]
+
+
+def wait_in_log(plugins: Path, gate: Path, message: str) -> None:
+    """Write a plugin whose log phase waits until the file ``gate`` is there, and then logs."""
+    (plugins / "late.py").write_text(
+        f"""
+import time
+from pathlib import Path
+version = "1.0.0"
+priority = 1
+class Plugin:
+    def log(self, kong):
+        while not Path({str(gate)!r}).exists():
+            time.sleep(0.01)
+        kong.log.notice({message!r})
+"""
+    )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from devgateway import HELLO, TIMEOUT, Dev, dev
+from devgateway import HELLO, TIMEOUT, Dev, dev, wait_in_log
 
 from pluginserver.dev import settings
 
@@ -225,19 +225,7 @@ def test_the_latest_request_is_shown_when_it_comes(browser: Browser, plugins: Pa
 
 def test_a_request_under_way_is_completed(browser: Browser, plugins: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    (plugins / "late.py").write_text(
-        f"""
-import time
-from pathlib import Path
-version = "1.0.0"
-priority = 1
-class Plugin:
-    def log(self, kong):
-        while not Path({str(gate)!r}).exists():
-            time.sleep(0.01)
-        kong.log.notice("the end")
-"""
-    )
+    wait_in_log(plugins, gate, "the end")
     with dev(plugins) as gateway:
         gateway.get("/slow")
         browser.look(gateway)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from devgateway import HELLO, TIMEOUT, dev
+from devgateway import HELLO, TIMEOUT, dev, wait_in_log
 
 from pluginserver.dev import settings
 from pluginserver.dev.front import origin_form
@@ -231,19 +231,7 @@ def test_what_is_no_http_is_refused_and_the_next_is_served(plugins: Path) -> Non
 
 def test_the_client_has_its_response_before_the_log_phase(plugins: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    (plugins / "late.py").write_text(
-        f"""
-import time
-from pathlib import Path
-version = "1.0.0"
-priority = 1
-class Plugin:
-    def log(self, kong):
-        while not Path({str(gate)!r}).exists():
-            time.sleep(0.01)
-        kong.log.notice("logged")
-"""
-    )
+    wait_in_log(plugins, gate, "logged")
     with dev(plugins) as gateway:
         assert gateway.get().status == 200
         (entry,) = gateway.gateway.history.entries()
