@@ -293,6 +293,7 @@ class Crew:
 
     def _replace(self, leader: Stepper, began: float) -> None:
         """Take the baton from a leader that is in a slice, and appoint another."""
+        blocking: Event | None = None
         with self.lock:
             if not self.baton.acquire(False):
                 return
@@ -304,15 +305,18 @@ class Crew:
                 self.jobs.add(leader.job)
                 if event is not None and leader.began == began:
                     event.handler.pace.block()
-                    self.log.info(
-                        "the handler blocks: it runs on worker threads from now on",
-                        plugin=event.handler.plugin,
-                        phase=event.handler.phase,
-                        instance=event.handler.instance_id,
-                        event=event.id,
-                    )
+                    blocking = event
             self._leader = None
             self._appoint()
+        if blocking is not None:
+            handler = blocking.handler
+            self.log.info(
+                "the handler blocks: it runs on worker threads from now on",
+                plugin=handler.plugin,
+                phase=handler.phase,
+                instance=handler.instance_id,
+                event=blocking.id,
+            )
 
     def _appoint(self) -> None:
         """Give the baton, which nobody holds, to a stepper; under the lock.

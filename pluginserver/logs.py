@@ -82,14 +82,13 @@ class Logger:
         self._write("critical", message, fields)
 
     def _write(self, level: str, message: str, fields: dict[str, Any]) -> None:
-        target = _target(level)
-        if target is None:
-            return
-        fields = {**self._fields, **fields}
         try:
-            getattr(target, level)(message, **_renamed(fields, "event", "event_id"))
-        except (OSError, ValueError):
-            pass
+            target = _target(level)
+            if target is not None:
+                fields = {**self._fields, **fields}
+                getattr(target, level)(message, **_renamed(fields, "event", "event_id"))
+        except Exception:
+            pass  # what cannot be logged must not stop the thread that wanted to
 
 
 def get_logger(**fields: Any) -> Logger:
@@ -263,7 +262,8 @@ def _target(level: str) -> Any:
     settings = _configured
     if settings is None:
         structlog = sys.modules.get("structlog")
-        if structlog is not None and structlog.is_configured():
+        configured = getattr(structlog, "is_configured", None)
+        if structlog is not None and configured is not None and configured():
             return structlog.get_logger()
         settings = _DEFAULT
     return settings.logger() if LEVELS[level] >= LEVELS[settings.level] else None

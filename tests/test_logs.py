@@ -9,6 +9,7 @@ import logging
 import subprocess
 import sys
 import threading
+import types
 import warnings
 import weakref
 from collections.abc import Iterator
@@ -109,6 +110,21 @@ def test_without_configuration_the_programs_structlog_decides(stderr: Stderr) ->
         }
     ]
     assert stderr.text == ""
+
+
+def test_a_structlog_that_another_thread_is_importing_is_no_obstacle(
+    stderr: Stderr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "structlog", types.ModuleType("structlog"))
+    logs.get_logger().info("too early for the program's configuration")
+
+
+def test_a_processor_that_fails_stops_nobody(stderr: Stderr) -> None:
+    def fail(_logger: object, _name: object, _record: object) -> dict[str, object]:
+        raise RuntimeError("a bug of the program")
+
+    structlog.configure(processors=[fail])
+    logs.get_logger().error("lost")
 
 
 def test_configure_wins_over_the_programs_structlog(stderr: Stderr) -> None:

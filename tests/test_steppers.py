@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from client import TIMEOUT, Client, Closed, Failed, pack
+from greenlet import GreenletExit
 
 from pluginserver import Kong, PluginServer
 from pluginserver.errors import PDKError
@@ -453,6 +454,37 @@ def test_what_raises_leaves_nothing(serve: Serve) -> None:
             ]
         assert threading.active_count() <= threads
         assert client.play(instance) == [("kong.raise?", None)]
+
+
+def recurse(depth: int) -> int:
+    return recurse(depth + 1)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize(
+    "error",
+    [SystemExit, KeyboardInterrupt, RecursionError, MemoryError, StopIteration, GreenletExit],
+)
+def test_nothing_that_a_handler_raises_ends_more_than_its_event(
+    serve: Serve, error: type[BaseException], inline: bool
+) -> None:
+    def access(_self: object, kong: Kong) -> None:
+        if kong.call("kong.raise?"):
+            if error is RecursionError:
+                recurse(0)
+            raise error
+
+    server = serve(plugin(access))
+    with Client(server.socket_path) as client:
+        instance = client.start("p")
+        if inline:
+            make_inline(client, instance)
+        waiting = client.begin(instance)["EventId"]
+        for _ in range(3):
+            calls = client.play(instance, answers=[True])
+            assert [method for method, _ in calls[1:]] == ["kong.log.err", "kong.response.exit"]
+            assert error.__name__ in calls[1][1][0]
+        assert client.step(waiting)["Data"] == "ret"
 
 
 def test_stopping_unwinds_what_waits_and_interrupts_what_runs(serve: Serve) -> None:
