@@ -105,6 +105,7 @@ class PluginServer(socketserver.ThreadingUnixStreamServer):
         self._life = threading.Lock()
         self._stop_requested = threading.Event()
         self._started = False
+        self._greeting = notification("serverPid", process_id())
         self._bound: tuple[int, int] | None = None
         self._crew: Crew
         self._acceptor: threading.Thread
@@ -272,9 +273,7 @@ class PluginServer(socketserver.ThreadingUnixStreamServer):
 
     def process_request(self, request: Any, _client_address: Any) -> None:
         """Give a new client to the steppers; Kong is told at once which process it talks to."""
-        self._crew.add(
-            Connection(request, self._crew.poller), notification("serverPid", process_id())
-        )
+        self._crew.add(Connection(request, self._crew.poller), self._greeting)
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
         """A client could not be served: one line, not a traceback on stderr."""

@@ -122,10 +122,18 @@ class Stepper(threading.Thread):
         return True
 
     def _leave(self) -> None:
+        """Unwind the handlers that wait here, for Kong or for their turn, and be gone."""
         crew = self._crew
+        why = "the plugin server stops"
         for event in list(crew.waiting.values()):
             if event.owner is self and crew.waiting.pop(event.id, None) is not None:
-                self._abandon(Abandon(event, "the plugin server stops"))
+                self._abandon(Abandon(event, why))
+        while not self.inbox.empty():
+            item = self.inbox.get_nowait()
+            if type(item) is Abandon:
+                self._abandon(item)
+            elif type(item) is Job and item.event is not None and item.event.owner is self:
+                self._abandon(Abandon(item.event, why))
         self._runners.close()
         crew.dismiss(self)
 
@@ -179,6 +187,8 @@ class Stepper(threading.Thread):
             self._crew.log.warning(f"a connection was closed: {error}")
         except Exception as error:
             self._crew.log.error("a connection was closed: the server failed", exc_info=error)
+            if not self.leading:
+                return False
         self._crew.drop(connection)
         return True
 
@@ -248,6 +258,7 @@ class Stepper(threading.Thread):
             mine = self.job is not None and self._crew.take(self.job)
             if not mine:
                 self._calm()
+            self.job = None
         self._answer(connection, event, reply, suspended, mine)
         return self.leading
 

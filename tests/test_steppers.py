@@ -456,6 +456,38 @@ def test_what_raises_leaves_nothing(serve: Serve) -> None:
         assert client.play(instance) == [("kong.raise?", None)]
 
 
+def test_stopping_unwinds_what_waits_for_its_turn(serve: Serve) -> None:
+    unwound = threading.Semaphore(0)
+    entered, gate = threading.Event(), threading.Event()
+
+    def access(_self: object, kong: Kong) -> None:
+        try:
+            if kong.call("kong.block?"):
+                entered.set()
+                assert gate.wait(TIMEOUT)
+            kong.call("kong.after")
+        finally:
+            unwound.release()
+
+    server = serve(plugin(access), max_threads=1)
+    with (
+        Client(server.socket_path) as client,
+        Client(server.socket_path) as stuck,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        instance = client.start("p")
+        first, second = (client.begin(instance)["EventId"] for _ in range(2))
+        stuck.request("plugin.Step", {"EventId": first, "Data": True})
+        assert entered.wait(TIMEOUT)
+        stopping = pool.submit(server.stop, 0)
+        eventually(lambda: server._crew._stopping.is_set())
+        client.request("plugin.Step", {"EventId": second, "Data": False})
+        gate.set()
+        stopping.result(TIMEOUT)
+    for _ in range(2):
+        assert unwound.acquire(blocking=False)
+
+
 def recurse(depth: int) -> int:
     return recurse(depth + 1)
 
