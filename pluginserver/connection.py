@@ -3,7 +3,7 @@
 Rules kept here:
 
 * :meth:`Connection.receive`, :meth:`Connection.request` and :meth:`Connection.close` are for the
-  leader alone; :meth:`Connection.send` and :meth:`Connection.abort` are for every thread;
+  leader alone; :meth:`Connection.send` is for every thread;
 * a reply goes out whole, in the order of the calls: what the socket does not take at once is kept
   and sent when it can be;
 * while something waits to be sent, nothing is read: a client that pipelines requests and does not
@@ -127,15 +127,6 @@ class Connection:
             if not self._unsent:
                 self._poller.modify(self.fd, READABLE)
             return True
-
-    def abort(self) -> None:
-        """Cut the client off; the leader sees the end of the stream and closes."""
-        with self._lock:
-            if not self.closed:
-                try:
-                    self._socket.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
 
     def close(self) -> None:
         """Close the socket.  Take the connection out of every table first."""

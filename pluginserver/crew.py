@@ -26,9 +26,10 @@ from .errors import RPCError
 from .events import Abandoned, Event
 from .fairness import LONG, Fairness
 from .frames import failure, packer
+from .interrupt import raise_in
 from .jobs import LEAD, STOP, Abandon, Job, last_reply
 from .rpc import Methods, first_id
-from .steppers import Stepper, raise_in
+from .steppers import Stepper
 
 STUCK: Final = 0.010
 """Seconds in one slice after which the leader is replaced."""
@@ -205,8 +206,8 @@ class Crew:
                 event.owner.post(Abandon(event, why))
         with self.lock:
             for stepper in self._steppers:
-                if stepper.job is not None and stepper.job.late:
-                    raise_in(stepper, Abandoned)
+                if stepper.job is not None and stepper.job.late and stepper.ident is not None:
+                    raise_in(stepper.ident, Abandoned)
             while self._backlog and (worker := self._idle_or_new()) is not None:
                 worker.post(self._backlog.popleft())
 
@@ -349,8 +350,9 @@ class Crew:
         for stepper in steppers:
             while stepper.is_alive() and monotonic() < deadline:
                 stepper.join(0.05)
-                if stepper.is_alive() and monotonic() > deadline - UNWIND / 2:
-                    raise_in(stepper, Abandoned)
+                overdue = monotonic() > deadline - UNWIND / 2
+                if overdue and stepper.is_alive() and stepper.ident is not None:
+                    raise_in(stepper.ident, Abandoned)
         for connection in list(self.connections.values()):
             self.drop(connection)
         self.poller.close()

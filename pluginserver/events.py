@@ -47,7 +47,6 @@ LOG_ERROR: Final = "kong.log.err"
 UNEXPECTED: Final = (500, {"message": "An unexpected error occurred"})
 """The arguments of the ``exit`` that closes the request of a failed handler: Kong's own words."""
 
-
 HIDDEN: Final = " (hidden by an exit in a finally block)"
 AFTER: Final = " (after the last message to Kong)"
 """What Kong's log is told of an exception that did not decide how the event ended."""
@@ -179,7 +178,7 @@ class Event:
         try:
             self.handler.call()
         except Unwind as unwinding:
-            error = unwinding.__context__ and hidden(unwinding)
+            error = hidden(unwinding)
             if error is not None:
                 self.handler.failed(self, error)
                 self._tell_kong(error, HIDDEN)
@@ -278,11 +277,15 @@ class Runners:
 
 def summary(plugin: str, phase: str, error: BaseException) -> str:
     """One line for Kong's log: the plugin, the phase, where it happened and what it was."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
     what = " ".join("".join(traceback.format_exception_only(error)).split())
-    text = f"plugin {plugin} failed in {phase}: {what}{place}"
+    text = f"plugin {plugin} failed in {phase}: {what}{place(error)}"
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def place(error: BaseException) -> str:
+    """Where an exception was raised, ``" (file:line)"``; ``""`` when that is not known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
 
 
 def callback(method: str, *args: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from .connection import Connection
-from .events import Ending, Event
+from .events import Ending, Event, Out
 from .frames import failure
 
 
@@ -62,8 +62,26 @@ LEAD: Final = object()
 STOP: Final = object()
 """Told to every stepper at the end."""
 
+LATE: Final = "its time was over"
+"""Why an event is abandoned whose request was answered without it."""
+
 PACK_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
 """What an encoder raises for a value that it cannot carry."""
+
+
+def result(event: Event, out: Out) -> dict[str, Any]:
+    """What ``HandleEvent`` and the steps answer when ``out`` came out of the event."""
+    data: Any = "ret"
+    if isinstance(out, tuple):
+        data = {"Method": out[0], "Args": out[1] or None}
+    elif out.call is not None:
+        data = {"Method": out.call[0], "Args": out.call[1]}
+    return {"EventId": event.id, "Data": data}
+
+
+def unsendable(method: str, error: BaseException) -> TypeError:
+    """What a callback raises whose arguments an encoder refused with ``error``."""
+    return TypeError(f"{method}: MessagePack cannot carry this: {error}")
 
 
 def last_reply(
@@ -72,11 +90,8 @@ def last_reply(
     """The response that tells Kong how an event ended."""
     if ending.error is not None:
         return failure(pack, message_id, ending.error)
-    data: Any = "ret"
-    if ending.call is not None:
-        data = {"Method": ending.call[0], "Args": ending.call[1]}
     try:
-        return pack([1, message_id, None, {"EventId": event.id, "Data": data}])
+        return pack([1, message_id, None, result(event, ending)])
     except PACK_ERRORS as error:
         event.handler.failed(event, error)
         return last_reply(pack, message_id, event, event.handler.refusal(str(error)))

@@ -148,11 +148,6 @@ class Methods:
         return self._instances.close(_integer("the instance's id", argument)).status()
 
 
-def process_id() -> int:
-    """What ``serverPid`` tells Kong: it starts its instances again when the number changes."""
-    return os.getpid()
-
-
 def first_id() -> int:
     """A number that no earlier run of any server used for an id, below 2**53 until the year 2255.
 

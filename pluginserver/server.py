@@ -35,7 +35,7 @@ from .errors import ListenError
 from .frames import notification
 from .instances import Instances
 from .plugins import Plugins
-from .rpc import Methods, first_id, process_id
+from .rpc import Methods, first_id
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""
@@ -105,7 +105,7 @@ class PluginServer(socketserver.ThreadingUnixStreamServer):
         self._life = threading.Lock()
         self._stop_requested = threading.Event()
         self._started = False
-        self._greeting = notification("serverPid", process_id())
+        self._greeting = notification("serverPid", os.getpid())
         self._bound: tuple[int, int] | None = None
         self._crew: Crew
         self._acceptor: threading.Thread

@@ -41,7 +41,6 @@ Rules kept here:
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
 import threading
@@ -53,7 +52,8 @@ from .connection import WRITABLE, Connection
 from .errors import PDKError, RPCError
 from .events import Abandoned, Event, Out, Runners
 from .frames import FrameError, failure, packer
-from .jobs import LEAD, PACK_ERRORS, STOP, Abandon, Job, last_reply
+from .interrupt import raise_in
+from .jobs import LATE, LEAD, PACK_ERRORS, STOP, Abandon, Job, last_reply, result, unsendable
 from .pace import SLOW
 from .rpc import CONTROL, RAISE, START, control
 
@@ -286,7 +286,7 @@ class Stepper(threading.Thread):
                 return self._inline(item.connection, item.message_id, item.event, act, item.value)
             if item.event is None or item.event.owner is not self:
                 return True
-            item = Abandon(item.event, "its time was over")
+            item = Abandon(item.event, LATE)
         self.task = self.job = None
         self.began = monotonic()
         self._crew.baton.release()
@@ -300,7 +300,7 @@ class Stepper(threading.Thread):
         event = job.event
         if job not in self._crew.jobs:
             if event is not None and event.owner is self:
-                self._abandon(Abandon(event, "its time was over"))
+                self._abandon(Abandon(event, LATE))
             return
         self.job = job
         began = monotonic()
@@ -320,7 +320,7 @@ class Stepper(threading.Thread):
         """Make sure that no interruption comes any more for the job that was answered late."""
         with self._crew.lock:
             self.job = None
-        raise_in(self, None)
+        raise_in(threading.get_ident(), None)
 
     # -- as both
 
@@ -351,12 +351,9 @@ class Stepper(threading.Thread):
             out = act(value)
             while type(out) is tuple:
                 try:
-                    data = {"Method": out[0], "Args": out[1] or None}
-                    return pack([1, message_id, None, {"EventId": event.id, "Data": data}]), True
+                    return pack([1, message_id, None, result(event, out)]), True
                 except PACK_ERRORS as error:
-                    out = event.throw(
-                        TypeError(f"{out[0]}: MessagePack cannot carry this: {error}")
-                    )
+                    out = event.throw(unsendable(out[0], error))
             return last_reply(pack, message_id, event, out), False
         except RPCError as error:
             return failure(pack, message_id, str(error)), False
@@ -382,17 +379,6 @@ class Stepper(threading.Thread):
                 event.since = monotonic()
                 self._crew.waiting[event.id] = event
             else:
-                self._abandon(Abandon(event, "its time was over"))
+                self._abandon(Abandon(event, LATE))
         if mine:
             connection.send(reply)
-
-
-def raise_in(thread: threading.Thread, error: type[BaseException] | None) -> None:
-    """Raise ``error`` in a thread at its next bytecode; None takes back what was not raised yet.
-
-    It ends a loop in Python; a call that hangs in C is ended when it comes back.
-    """
-    if thread.ident is not None:
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), None if error is None else ctypes.py_object(error)
-        )

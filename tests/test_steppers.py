@@ -45,6 +45,22 @@ def asks(count: int) -> Callable[[Any, Kong], None]:
     return access
 
 
+def gated() -> tuple[threading.Event, threading.Event, Callable[[Any, Kong], None]]:
+    """A handler that blocks while a gate is closed; the gate, which is open, is the first thing.
+
+    The second is set when the handler blocks.
+    """
+    gate, blocked = threading.Event(), threading.Event()
+    gate.set()
+
+    def access(_self: object, _kong: Kong) -> None:
+        if not gate.is_set():
+            blocked.set()
+            assert gate.wait(TIMEOUT)
+
+    return gate, blocked, access
+
+
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what another thread is about to do."""
     deadline = time.monotonic() + TIMEOUT
@@ -166,13 +182,7 @@ def test_a_step_for_an_event_that_is_running_is_refused(serve: Serve, inline: bo
 
 
 def test_a_stuck_leader_is_replaced_and_pipelined_requests_go_on(serve: Serve) -> None:
-    gate, blocked = threading.Event(), threading.Event()
-    gate.set()
-
-    def access(_self: object, _kong: Kong) -> None:
-        if not gate.is_set():
-            blocked.set()
-            assert gate.wait(TIMEOUT)
+    gate, blocked, access = gated()
 
     server = serve(plugin(access), plugin(asks(1), name="q"))
     with Client(server.socket_path) as client, Client(server.socket_path) as other:
@@ -643,13 +653,7 @@ def test_a_worker_that_becomes_the_leader_keeps_its_events(serve: Serve) -> None
 
 
 def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, blocked = threading.Event(), threading.Event()
-    gate.set()
-
-    def access(_self: object, _kong: Kong) -> None:
-        if not gate.is_set():
-            blocked.set()
-            assert gate.wait(TIMEOUT)
+    gate, blocked, access = gated()
 
     def refuse(_self: object) -> None:
         raise RuntimeError("can't start new thread")
@@ -698,13 +702,7 @@ def test_an_error_of_our_own_costs_one_request(
 
 
 def test_the_watchdog_sleeps_and_wakes(serve: Serve) -> None:
-    gate, blocked = threading.Event(), threading.Event()
-    gate.set()
-
-    def access(_self: object, _kong: Kong) -> None:
-        if not gate.is_set():
-            blocked.set()
-            assert gate.wait(TIMEOUT)
+    gate, blocked, access = gated()
 
     server = serve(plugin(access))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:

@@ -18,7 +18,7 @@ import itertools
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import attrs
 import greenlet
@@ -28,13 +28,12 @@ from ..errors import PDKError, RPCError
 from ..events import Abandoned, Ending, Event, Handler, Out, Runner, Runners
 from ..frames import packer
 from ..instances import Instances
+from ..jobs import LATE, PACK_ERRORS, result, unsendable
 from ..rpc import RAISE, START, Methods, control, first_id
 from .plugins import Collection
 from .transport import Mishap, Source
 from .watchdog import WATCHDOG
 from .wire import NoAnswer, RemoteError
-
-_PACK_ERRORS: Final = (TypeError, ValueError, OverflowError)
 
 
 @attrs.define(eq=False)
@@ -148,20 +147,19 @@ class InProcess:
         event = live.event
         if late:
             if event.suspended:
-                event.abandon("its time was over")
+                event.abandon(LATE)
             self._look_for_greenlets(live)
             live.end()
             self._mishaps = [one for one in self._mishaps if one.event_id != event.id]
             raise NoAnswer("timeout", timed_out=True)
         while isinstance(out, tuple):
             try:
-                data = self._carried({"Method": out[0], "Args": out[1] or None})
-            except _PACK_ERRORS as error:
-                refusal = TypeError(f"{out[0]}: MessagePack cannot carry this: {error}")
-                out, _ = self._watched(live, partial(event.throw, refusal))
+                answer = self._carried(result(event, out))
+            except PACK_ERRORS as error:
+                out, _ = self._watched(live, partial(event.throw, unsendable(out[0], error)))
                 continue
             self._waiting[event.id] = live
-            return {"EventId": event.id, "Data": data}
+            return answer
         self._look_for_greenlets(live)
         live.end()
         return self._last(event, out)
@@ -169,14 +167,11 @@ class InProcess:
     def _last(self, event: Event, ending: Ending) -> Any:
         if ending.error is not None:
             raise RPCError(ending.error)
-        if ending.call is None:
-            return {"EventId": event.id, "Data": "ret"}
         try:
-            data = self._carried({"Method": ending.call[0], "Args": ending.call[1]})
-        except _PACK_ERRORS as error:
-            self._mishaps.append(Mishap(event.id, "raised", error))
+            return self._carried(result(event, ending))
+        except PACK_ERRORS as error:
+            self._failed(event, error)
             return self._last(event, event.handler.refusal(str(error)))
-        return {"EventId": event.id, "Data": data}
 
     def _carried(self, value: Any) -> Any:
         """The value as it arrives at the other end of a socket."""
@@ -193,7 +188,7 @@ class InProcess:
             if type(target) is not Runner and target is not own:
                 live.greenlets[id(target)] = weakref.ref(target)
 
-        out: Out = Ending(error="its time was over")
+        out: Out = Ending(error=LATE)
         deadline = WATCHDOG.deadline(self.timeout)
         before = greenlet.settrace(trace)
         try:

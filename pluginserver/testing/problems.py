@@ -8,12 +8,11 @@ of the exchange, and its text names the plugin, the phase and what to do.
 from __future__ import annotations
 
 import re
-import traceback
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import EventEndedError, PhaseError
-from ..events import AFTER, EXIT, HIDDEN, UNEXPECTED
+from ..events import AFTER, EXIT, HIDDEN, UNEXPECTED, place
 from ..functions import FUNCTIONS
 from . import lua
 from .record import Callback, Exchange, Problem, Run
@@ -226,9 +225,3 @@ def _told(run: Run) -> str | None:
     if last is not None and last.method == EXIT and last.args == UNEXPECTED and texts:
         return texts[-1]
     return None
-
-
-def place(error: BaseException) -> str:
-    """Where an exception was raised, ``""`` when that is not known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -14,12 +14,12 @@ Rules kept here:
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from typing import Final
 
 from ..events import Abandoned
+from ..interrupt import raise_in
 
 _NEVER: Final = float("inf")
 
@@ -49,7 +49,7 @@ class Deadline:
     def miss(self) -> None:
         """Raise :class:`~pluginserver.events.Abandoned` in its thread, unless that was faster."""
         if self._watchdog.pending.pop(self, self) is None:
-            _raise_in(self._thread, Abandoned)
+            raise_in(self._thread, Abandoned)
             self._raised = True
 
     def met(self) -> bool:
@@ -64,7 +64,7 @@ class Deadline:
             try:
                 while not self._raised:
                     time.sleep(0)
-                _raise_in(self._thread, None)
+                raise_in(self._thread, None)
                 return False
             except Abandoned:
                 continue
@@ -109,13 +109,6 @@ class Watchdog:
                         deadline.miss()
                 self._wakes = min((one.at for one in pending if one.at > now), default=_NEVER)
                 self._changed.wait(None if self._wakes == _NEVER else self._wakes - now)
-
-
-def _raise_in(thread: int, error: type[BaseException] | None) -> None:
-    """Raise ``error`` in a thread at its next bytecode; None takes back what was not raised yet."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
-    )
 
 
 WATCHDOG: Final = Watchdog()
