@@ -82,7 +82,6 @@ class Crew:
         """Whether the leader is doing something; written by the leader alone."""
         self.dozing = False
         """Whether the watchdog sleeps, or is about to."""
-        self.baton = threading.Lock()
         self.lock = threading.Lock()
         """Guards what follows, and the handing over of the baton."""
         self._max_threads = max_threads
@@ -100,7 +99,6 @@ class Crew:
 
     def start(self) -> None:
         """Start the leader and the watchdog."""
-        self.baton.acquire()
         with self.lock:
             self._appoint()
         self._watchdog.start()
@@ -296,7 +294,7 @@ class Crew:
         """Take the baton from a leader that is in a slice, and appoint another."""
         blocking: Event | None = None
         with self.lock:
-            if not self.baton.acquire(False):
+            if not leader.baton.acquire(False):
                 return
             leader.leading = False
             leader.job = None
@@ -320,7 +318,7 @@ class Crew:
             )
 
     def _appoint(self) -> None:
-        """Give the baton, which nobody holds, to a stepper; under the lock.
+        """Have a stepper lead, when nobody does; under the lock.
 
         A leader is hired beyond the limit of threads: without one there is no server.
         """

@@ -13,6 +13,9 @@ and decode, and claim events for their next step.  The leader lays it down for e
 time in which it runs code that is not ours (a handler, a plugin's constructor), and picks it up
 afterwards.
 
+Each term has a baton of its own: a leader that comes back from its slice must not pick up that of its
+successor, which lies on the table whenever the successor is in a slice.
+
 **The watchdog** picks the baton up when it has lain for longer than :data:`STUCK`: the leader is
 in a slice that blocks.  It gives the baton to another stepper, which leads from then on, and goes
 on with what the old leader had read but not handled.  The old leader finds the baton gone when its
@@ -82,6 +85,8 @@ class Stepper(threading.Thread):
         self.job: Job | None = None
         """The job that the slice at hand serves: a worker's, or what the watchdog made of
         ``task``."""
+        self.baton: threading.Lock
+        """The baton of this stepper's last term as the leader."""
         self.live = 0
         """How many events this stepper owns."""
         self._crew = crew
@@ -146,6 +151,8 @@ class Stepper(threading.Thread):
         """
         crew = self._crew
         poll = crew.poller.poll
+        self.baton = threading.Lock()
+        self.baton.acquire()
         self.leading = True
         if crew.reading is not None and not self._attend(crew.reading, 0):
             return True
@@ -248,7 +255,7 @@ class Stepper(threading.Thread):
         """
         self.task = (connection, message_id, event)
         self.began = began = monotonic()
-        self._crew.baton.release()
+        self.baton.release()
         reply, suspended = self._perform(message_id, event, act, value)
         if self._pick_up():
             if event is not None and (now := monotonic()) - began > SLOW:
@@ -267,7 +274,7 @@ class Stepper(threading.Thread):
 
         :returns: False when another stepper leads; ``job`` is then what became of the request.
         """
-        if self._crew.baton.acquire(False):
+        if self.baton.acquire(False):
             self.began = 0.0
             return True
         with self._crew.lock:
@@ -289,7 +296,7 @@ class Stepper(threading.Thread):
             item = Abandon(item.event, LATE)
         self.task = self.job = None
         self.began = monotonic()
-        self._crew.baton.release()
+        self.baton.release()
         self._abandon(item)
         return self._pick_up()
 

@@ -212,6 +212,37 @@ def test_a_stuck_leader_is_replaced_and_pipelined_requests_go_on(serve: Serve) -
         assert client.play(blocking) == []
 
 
+def test_a_replaced_leader_that_comes_back_leaves_its_successor_alone(serve: Serve) -> None:
+    gate, blocked, access = gated()
+
+    def brief(_self: object, _kong: Kong) -> None:
+        time.sleep(0.001)
+
+    server = serve(plugin(access), plugin(brief, name="q"))
+    with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
+        instances = [client.start("p"), client.start("q")]
+        paces = [
+            server._crew.methods._instances.handler(instance, "access").pace
+            for instance in instances
+        ]
+        for _ in range(60):
+            for pace in paces:
+                pace.blocking = False
+            gate.clear()
+            blocked.clear()
+            stuck.request(
+                "plugin.HandleEvent", {"InstanceId": instances[0], "EventName": "access"}
+            )
+            assert blocked.wait(TIMEOUT)
+            assert client.begin(instances[1])["Data"] == "ret"
+            client.request(
+                "plugin.HandleEvent", {"InstanceId": instances[1], "EventName": "access"}
+            )
+            gate.set()
+            assert client.response()[3]["Data"] == "ret"
+            assert stuck.response()[3]["Data"] == "ret"
+
+
 def test_suspended_events_of_a_replaced_leader_go_on(serve: Serve) -> None:
     gate, blocked = threading.Event(), threading.Event()
     gate.set()
