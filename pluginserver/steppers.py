@@ -17,7 +17,7 @@ Each term has a baton of its own: a leader that comes back from its slice must n
 successor, which lies on the table whenever the successor is in a slice.
 
 **The watchdog** picks the baton up when it has lain for longer than :data:`STUCK`: the leader is
-in a slice that blocks.  It gives the baton to another stepper, which leads from then on, and goes
+in a slice that blocks.  It has another stepper lead from then on, with a new baton, which goes
 on with what the old leader had read but not handled.  The old leader finds the baton gone when its
 slice ends, answers that one request, and is a worker from then on.  So a hung handler costs one
 thread. The watchdog sleeps while nothing happens.
