@@ -199,10 +199,10 @@ def testing(_loadgen: Path, _directory: Path, _seconds: float, rounds: int) -> N
     """
     print("a test of hello with pluginserver.testing")
     from pluginserver.testing import Gateway, Quirks
-    from pluginserver.testing.connect import connect
-    from pluginserver.testing.plugins import Collection, Library
-    from pluginserver.testing.sockets import Embedded, Host
-    from pluginserver.testing.transport import Transport
+    from pluginserver.testing.transports.base import Transport
+    from pluginserver.testing.transports.connect import connect
+    from pluginserver.testing.transports.plugins import Collection, Library
+    from pluginserver.testing.transports.sockets import Embedded, Host
 
     def test(transport: Transport) -> None:
         with Gateway(transport) as kong:

@@ -11,8 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from .cli import serve_itself as main
-    from .entities import Consumer, Credential, MemoryStats, Route, Service
+    from .cli.main import serve_itself as main
     from .errors import (
         ConfigError,
         EventEndedError,
@@ -25,42 +24,43 @@ if TYPE_CHECKING:
         SchemaError,
         UnknownPluginError,
     )
-    from .kinds import KongKeys
-    from .multimap import Headers, Query
     from .pdk import Kong, kong
     from .pdk.handler import KongHandler
     from .pdk.vault import Secret
-    from .schema import attributes
+    from .schema.annotations import KongKeys
+    from .schema.infer import attributes
     from .server import PluginServer
+    from .spec.entities import Consumer, Credential, MemoryStats, Route, Service
+    from .spec.multimap import Headers, Query
     from .version import __version__
 
 _HOMES: Final = {
     "ConfigError": "errors",
-    "Consumer": "entities",
-    "Credential": "entities",
+    "Consumer": "spec.entities",
+    "Credential": "spec.entities",
     "EventEndedError": "errors",
-    "Headers": "multimap",
+    "Headers": "spec.multimap",
     "Kong": "pdk",
     "KongHandler": "pdk.handler",
-    "KongKeys": "kinds",
+    "KongKeys": "schema.annotations",
     "ListenError": "errors",
-    "MemoryStats": "entities",
+    "MemoryStats": "spec.entities",
     "OutsideEventError": "errors",
     "PDKError": "errors",
     "PhaseError": "errors",
     "PluginError": "errors",
     "PluginServer": "server",
     "PluginServerError": "errors",
-    "Query": "multimap",
-    "Route": "entities",
+    "Query": "spec.multimap",
+    "Route": "spec.entities",
     "SchemaError": "errors",
     "Secret": "pdk.vault",
-    "Service": "entities",
+    "Service": "spec.entities",
     "UnknownPluginError": "errors",
     "__version__": "version",
     "attributes": "schema",
     "kong": "pdk",
-    "main": "cli:serve_itself",
+    "main": "cli.main:serve_itself",
 }
 
 __all__ = [

@@ -1,5 +1,5 @@
 """``python -m pluginserver``: see :mod:`.cli`."""
 
-from .cli import main
+from .cli.main import main
 
 main()

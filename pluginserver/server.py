@@ -29,13 +29,13 @@ from types import ModuleType, TracebackType
 from typing import Any, Final
 
 from . import logs
-from .connection import Connection
-from .crew import Crew
 from .errors import ListenError
-from .frames import notification
-from .instances import Instances
-from .plugins import Plugins
-from .rpc import Methods, first_id
+from .plugins.registry import Plugins
+from .rpc.frames import notification
+from .rpc.instances import Instances
+from .rpc.methods import Methods, first_id
+from .runtime.connection import Connection
+from .runtime.pool import Crew
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""

@@ -7,17 +7,15 @@ import itertools
 import re
 import sys
 import textwrap
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-from driving import drive
+from support.driving import drive
+from support.paths import DOCS
 
-from pluginserver.functions import FUNCTIONS
 from pluginserver.pdk import kong
-
-DOCS = Path(__file__).parent.parent / "docs"
+from pluginserver.spec.functions import FUNCTIONS
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
 from pluginserver.testing import Gateway
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(params=["in-process", "embedded"])

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pluginserver import logs
-from pluginserver.events import Event, Handler
+from pluginserver.events.event import Event, Handler
 from pluginserver.logs import ErrorDigest, Repeats, fold, one_line
 
 

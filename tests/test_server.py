@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from client import TIMEOUT, Client, Closed
 from conftest import descriptors
+from support.client import TIMEOUT, Client, Closed
 
 from pluginserver import Kong, ListenError, PluginServer
 

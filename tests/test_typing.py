@@ -10,8 +10,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from support.paths import TESTS
 
-SOURCES = Path(__file__).parent / "typing"
+SOURCES = TESTS / "typing"
 COMPLAINT = re.compile(r"(?P<file>[^:]+):(?P<line>\d+): error: .*\[(?P<code>[a-z-]+)\]")
 
 Complaints = dict[tuple[str, int], list[str]]

@@ -1,6 +1,6 @@
 """Writes ``docs/pdk/phases.rst``, the table of Kong's functions, from what the package knows of them.
 
-Run it after a change of ``pluginserver/functions.py``; a test fails until then::
+Run it after a change of ``pluginserver/spec/functions.py``; a test fails until then::
 
     python docs/_ext/phases.py
 """
@@ -11,14 +11,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from pluginserver.functions import FUNCTIONS, Function
+from pluginserver.spec.functions import FUNCTIONS, Function
 
 PAGE: Final = Path(__file__).parent.parent / "pdk" / "phases.rst"
 
 PHASES: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
 
 HEAD: Final = """\
-.. Written by docs/_ext/phases.py: change pluginserver/functions.py instead.
+.. Written by docs/_ext/phases.py: change pluginserver/spec/functions.py instead.
 
 ==========================
 Which function works where

@@ -14,8 +14,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from .. import logs
+from ..cli.exit import EXIT_TIME, end_within
 from ..errors import PluginServerError
-from ..leave import EXIT_TIME, end_within
 from . import settings
 from .gateway import DevGateway, Options, running
 from .page.site import BASE

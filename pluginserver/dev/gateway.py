@@ -20,10 +20,10 @@ import attrs
 from ..errors import ListenError
 from ..server import PluginServer
 from ..testing import Gateway, Response, ServiceRequest
-from ..testing.upstream import over_http
-from .front import Front
+from ..testing.kong.upstream import over_http
+from .deployment import Lineup, Note
 from .history import Errors, History
-from .lineup import Lineup, Note
+from .http import Front
 from .page import Site
 from .registry import LivePlugins
 from .settings import Settings

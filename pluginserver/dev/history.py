@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import attrs
 
-from ..events import Event
+from ..events.event import Event
 from ..logs import ErrorDigest
 from ..testing import Exchange, Run
 

@@ -19,9 +19,9 @@ from typing import Literal
 import attrs
 
 from ..errors import PluginError
-from ..modules import main_file, stamp
-from ..plugins import Plugins, Source, _NoPlugin
-from ..sources import Candidate
+from ..plugins.discovery import Candidate
+from ..plugins.loader import main_file, stamp
+from ..plugins.registry import Plugins, Source, _NoPlugin
 
 Kind = Literal["loaded", "reloaded", "broken", "gone"]
 

@@ -32,8 +32,8 @@ from typing import Any, Final
 import attrs
 
 from ..errors import PluginServerError
+from ..spec.wording import meant, reason, shown
 from ..testing.gateway import config_record
-from ..words import meant, reason, shown
 
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 

@@ -18,9 +18,9 @@ from typing import Any, Final, TextIO
 
 from ..logs import fold
 from ..testing import Callback, Change, LogLine, Run
+from .deployment import Member, Note
+from .format import literal, plain, took
 from .history import Entry
-from .lineup import Member, Note
-from .values import literal, plain, took
 
 _CODES: Final = {
     "bold": "1",

@@ -7,17 +7,17 @@ event.
 Rules kept here:
 
 * a call that Kong would throw on raises before anything is sent (see :mod:`.values`,
-  :mod:`pluginserver.functions`): Kong would end the request, and never tell the handler;
+  :mod:`pluginserver.spec.functions`): Kong would end the request, and never tell the handler;
 * an argument that is left out means what Kong means by leaving it out, also when one follows it;
-* a function adds as little as it can to :func:`pluginserver.events.callback`: a check and a call.
+* a function adds as little as it can to :func:`pluginserver.events.event.callback`: a check and a call.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from ..events import callback, finish
-from ..functions import FUNCTIONS
+from ..events.event import callback, finish
+from ..spec.functions import FUNCTIONS
 from . import log as _log
 from .client import Client
 from .cluster import Cluster

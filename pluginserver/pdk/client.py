@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ..entities import Consumer, Credential
-from ..events import callback
+from ..events.event import callback
+from ..spec.entities import Consumer, Credential
 from .results import as_list, as_map, whole
 from .tls import TLS
 from .values import flag, lua, table, text

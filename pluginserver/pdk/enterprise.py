@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
-from ..events import callback
+from ..events.event import callback
 from .unusable import refuse
 from .values import lua, raw, table, text
 

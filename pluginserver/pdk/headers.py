@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from ..multimap import MultiMap
+from ..spec.multimap import MultiMap
 from .values import EXACT, lua, raw, text
 
 HeaderValue: TypeAlias = (
@@ -22,7 +22,7 @@ HeaderValue: TypeAlias = (
 """The value of a header, or a list of its values."""
 
 HeadersInput: TypeAlias = "Mapping[str, HeaderValue]"
-"""Headers as a mapping, a :class:`~pluginserver.multimap.Headers` for one."""
+"""Headers as a mapping, a :class:`~pluginserver.spec.multimap.Headers` for one."""
 
 Wire: TypeAlias = "str | bytes | bool | int | float | list[str | bytes]"
 

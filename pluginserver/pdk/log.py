@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import PDKError
-from ..events import callback
+from ..events.event import callback
 from ..logs import fold
 from .values import Value, choice, lua, text
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import Any, ClassVar, NoReturn
 
-from ..events import callback
+from ..events.event import callback
 from .values import lua, text
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..events import callback
+from ..events.event import callback
 from .mapping import Table
 from .results import as_map, whole
 from .values import Value, lua, text

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..entities import MemoryStats
-from ..events import callback
+from ..events.event import callback
+from ..spec.entities import MemoryStats
 from .values import choice, integer
 
 _UNITS: Final = ("b", "B", "k", "K", "m", "M", "g", "G")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from ..events import callback
-from ..multimap import Headers, Query, QueryValue
+from ..events.event import callback
+from ..spec.multimap import Headers, Query, QueryValue
 from . import results
 from .results import as_map, whole
 from .values import integer, text

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any, Final, NoReturn
 
 from ..errors import OutsideEventError
-from ..events import callback, current, finish
-from ..multimap import Headers
+from ..events.event import callback, current, finish
+from ..spec.multimap import Headers
 from . import results
 from .headers import HeadersInput, HeaderValue, header_map, header_name, header_value, same
 from .request import MAX_ITEMS

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from ..entities import as_list, as_map, whole
-from ..multimap import Headers, MultiMap, Query
+from ..spec.entities import as_list, as_map, whole
+from ..spec.multimap import Headers, MultiMap, Query
 
 M = TypeVar("M", bound="MultiMap[Any]")
 

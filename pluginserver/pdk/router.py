@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..entities import Route, Service
-from ..events import callback
+from ..events.event import callback
+from ..spec.entities import Route, Service
 
 
 class Router:

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..errors import PDKError
-from ..events import callback
-from ..multimap import QueryValue
+from ..events.event import callback
+from ..spec.multimap import QueryValue
 from .headers import HeadersInput, HeaderValue, Wire, header_map, header_name, header_value
 from .values import choice, jsonable, raw, survives, table, text, to_json
 

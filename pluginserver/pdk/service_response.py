@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..events import callback
-from ..multimap import Headers
+from ..events.event import callback
+from ..spec.multimap import Headers
 from . import results
 from .request import FORM_ARGUMENTS, MAX_ITEMS
 from .results import whole

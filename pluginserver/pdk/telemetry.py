@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..events import callback
+from ..events.event import callback
 from .values import table, text
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..events import callback
+from ..events.event import callback
 from .values import text
 
 

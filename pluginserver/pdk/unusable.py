@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NoReturn
 
 from ..errors import PhaseError
-from ..functions import FUNCTIONS
+from ..spec.functions import FUNCTIONS
 
 
 def refuse(name: str) -> NoReturn:

@@ -22,8 +22,8 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 
-from ..entities import Entity
-from ..multimap import MultiMap
+from ..spec.entities import Entity
+from ..spec.multimap import MultiMap
 
 Body: TypeAlias = "str | bytes | Mapping[str, Any] | Sequence[Any] | attrs.AttrsInstance"
 """A body: text, bytes, or what is sent as JSON."""

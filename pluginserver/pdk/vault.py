@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import PDKError
-from ..events import callback
+from ..events.event import callback
 from .results import as_map
 from .values import table, text
 
@@ -106,7 +106,7 @@ class Secret:
         """The secret of a referenceable field.
 
         :param keys: what Kong sent besides the configuration, a
-            :class:`~pluginserver.kinds.KongKeys`.
+            :class:`~pluginserver.schema.annotations.KongKeys`.
         :param name: the field's name.
         :param value: the field's value.
         """

@@ -15,54 +15,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .entities import Binding as Binding
-    from .entities import Entity as Entity
-    from .faults import Fault as Fault
-    from .faults import Faults as Faults
     from .gateway import Gateway as Gateway
-    from .headers import Headers as Headers
-    from .inprocess import InProcess as InProcess
-    from .life import HandshakeFailed as HandshakeFailed
-    from .messages import TLS as TLS
-    from .messages import Request as Request
-    from .messages import Response as Response
-    from .messages import ServiceRequest as ServiceRequest
-    from .messages import make_request as make_request
-    from .problems import PluginBug as PluginBug
-    from .quirks import Quirks as Quirks
-    from .record import Callback as Callback
-    from .record import Change as Change
-    from .record import Exchange as Exchange
-    from .record import LogLine as LogLine
-    from .record import Problem as Problem
-    from .record import Run as Run
-    from .transcripts import transcript as transcript
-    from .transport import GatewayError as GatewayError
+    from .kong.faults import Fault as Fault
+    from .kong.faults import Faults as Faults
+    from .kong.headers import Headers as Headers
+    from .kong.messages import TLS as TLS
+    from .kong.messages import Request as Request
+    from .kong.messages import Response as Response
+    from .kong.messages import ServiceRequest as ServiceRequest
+    from .kong.messages import make_request as make_request
+    from .kong.phases import HandshakeFailed as HandshakeFailed
+    from .kong.quirks import Quirks as Quirks
+    from .kong.router import Binding as Binding
+    from .kong.router import Entity as Entity
+    from .record.diagnostics import PluginBug as PluginBug
+    from .record.exchange import Callback as Callback
+    from .record.exchange import Change as Change
+    from .record.exchange import Exchange as Exchange
+    from .record.exchange import LogLine as LogLine
+    from .record.exchange import Problem as Problem
+    from .record.exchange import Run as Run
+    from .record.transcript import transcript as transcript
+    from .transports.base import GatewayError as GatewayError
+    from .transports.inprocess import InProcess as InProcess
 
 _PLACES = {
-    "Binding": "entities",
-    "Callback": "record",
-    "Change": "record",
-    "Entity": "entities",
-    "Exchange": "record",
-    "Fault": "faults",
-    "Faults": "faults",
+    "Binding": "kong.router",
+    "Callback": "record.exchange",
+    "Change": "record.exchange",
+    "Entity": "kong.router",
+    "Exchange": "record.exchange",
+    "Fault": "kong.faults",
+    "Faults": "kong.faults",
     "Gateway": "gateway",
-    "GatewayError": "transport",
-    "HandshakeFailed": "life",
-    "Headers": "headers",
-    "InProcess": "inprocess",
-    "LogLine": "record",
-    "PluginBug": "problems",
-    "Problem": "record",
-    "Quirks": "quirks",
-    "Request": "messages",
-    "Response": "messages",
-    "Run": "record",
-    "ServiceRequest": "messages",
-    "TLS": "messages",
-    "make_request": "messages",
-    "transcript": "transcripts",
+    "GatewayError": "transports.base",
+    "HandshakeFailed": "kong.phases",
+    "Headers": "kong.headers",
+    "InProcess": "transports.inprocess",
+    "LogLine": "record.exchange",
+    "PluginBug": "record.diagnostics",
+    "Problem": "record.exchange",
+    "Quirks": "kong.quirks",
+    "Request": "kong.messages",
+    "Response": "kong.messages",
+    "Run": "record.exchange",
+    "ServiceRequest": "kong.messages",
+    "TLS": "kong.messages",
+    "make_request": "kong.messages",
+    "transcript": "record.transcript",
 }
 
 __all__ = sorted(_PLACES)

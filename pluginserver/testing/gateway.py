@@ -19,20 +19,20 @@ from types import TracebackType
 from typing import Any, Final
 from uuid import uuid4
 
-from ..rules import fault as schema_fault
-from .bridge import Bridge
-from .connect import Server, connect
-from .entities import ROUTE_DEFAULTS, SERVICE_DEFAULTS, Binding, Entity, make
-from .faults import Faults
-from .life import HandshakeFailed, Life
-from .messages import Request, Response, ServiceRequest, make_request
-from .problems import PluginBug
-from .quirks import Quirks
-from .record import Callback, Exchange, LogLine
-from .state import State
-from .transcripts import transcript
-from .transport import GatewayError, PluginInfo, Source, Transport, describe
-from .upstream import Upstream, echo
+from ..spec.validators import fault as schema_fault
+from .kong.client import Bridge
+from .kong.faults import Faults
+from .kong.messages import Request, Response, ServiceRequest, make_request
+from .kong.phases import HandshakeFailed, Life
+from .kong.quirks import Quirks
+from .kong.router import ROUTE_DEFAULTS, SERVICE_DEFAULTS, Binding, Entity, make
+from .kong.state import State
+from .kong.upstream import Upstream, echo
+from .record.diagnostics import PluginBug
+from .record.exchange import Callback, Exchange, LogLine
+from .record.transcript import transcript
+from .transports.base import GatewayError, PluginInfo, Source, Transport, describe
+from .transports.connect import Server, connect
 
 READ_TIMEOUT: Final = 60.0
 """Seconds: Kong's ``lua_socket_read_timeout``."""
@@ -55,7 +55,7 @@ over: a :class:`~pluginserver.testing.Run`), ``"callback"`` (it is answered or t
 class Gateway:
     """A Kong to test plugins against.
 
-    :param server: the plugin server: see :data:`~pluginserver.testing.connect.Server`; or a transport.
+    :param server: the plugin server: see :data:`~.transports.connect.Server`; or a transport.
     :param root: where relative paths of plugins begin.
     :param quirks: which of Kong's habits are played.
     :param timeout: how long an answer of a plugin may take, in seconds.

@@ -28,10 +28,10 @@ import pytest
 
 if TYPE_CHECKING:
     from .gateway import Gateway
-    from .plugins import Library
-    from .quirks import Quirks
-    from .sockets import Host
-    from .transport import Transport
+    from .kong.quirks import Quirks
+    from .transports.base import Transport
+    from .transports.plugins import Library
+    from .transports.sockets import Host
 
 TIMEOUT: Final = 10.0
 """Seconds that an answer may take in a test: Kong waits for 60, a test should not."""
@@ -77,9 +77,9 @@ def _transport(
     config: pytest.Config, server: Any, root: Path, quirks: Quirks, timeout: float
 ) -> Transport:
     """The way to the server; ours are kept for the tests to come."""
-    from .connect import connect
-    from .plugins import Collection, Library
-    from .sockets import Embedded, Host
+    from .transports.connect import connect
+    from .transports.plugins import Collection, Library
+    from .transports.sockets import Embedded, Host
 
     library = config.stash.setdefault(_LIBRARY, Library())
     if server != "embedded":
@@ -110,7 +110,7 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
 def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     """A Kong to test plugins against: see :class:`pluginserver.testing.Gateway`."""
     from .gateway import Gateway
-    from .quirks import Quirks
+    from .kong.quirks import Quirks
 
     settings = _settings(request)
     server = settings.pop("server")

@@ -3,8 +3,8 @@
 import attrs
 
 from pluginserver import Kong
-from pluginserver.entities import Consumer
-from pluginserver.multimap import Headers
+from pluginserver.spec.entities import Consumer
+from pluginserver.spec.multimap import Headers
 
 
 @attrs.define

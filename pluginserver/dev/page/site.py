@@ -24,8 +24,8 @@ from uuid import uuid4
 from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..deployment import Member
 from ..history import Entry, History
-from ..lineup import Member
 from . import view
 
 BASE: Final = "/__pluginserver"

@@ -12,10 +12,10 @@ from typing import Any, Final
 import attrs
 
 from ...testing import Callback, Change, Exchange, Headers, LogLine, Run
-from ...testing.headers import same
+from ...testing.kong.headers import same
+from ..format import body, literal, plain, size, took
 from ..history import Entry
 from ..terminal import SERVICE, moments
-from ..values import body, literal, plain, size, took
 
 MOMENTS: Final = 1000
 """Callbacks and log lines of a request that are shown at the most."""

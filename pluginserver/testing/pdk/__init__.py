@@ -1,6 +1,6 @@
 """Kong's PDK, played on the state of a simulated request: a module for each of its namespaces.
 
-In which phases a function may be called is in :mod:`pluginserver.functions` alone.  What only Kong
+In which phases a function may be called is in :mod:`pluginserver.spec.functions` alone.  What only Kong
 Enterprise has, this Kong does not have.
 """
 
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ...functions import FUNCTIONS
-from ..lua import LuaError
-from ..state import State
+from ...spec.functions import FUNCTIONS
+from ..kong.lua import LuaError
+from ..kong.state import State
 from . import client, log, node, request, response, service
 from .table import TABLE
 
@@ -25,7 +25,7 @@ def call(state: State, name: str, args: tuple[Any, ...]) -> Any:
 
     :param name: its full name, such as ``"kong.request.get_header"``.
     :param args: the arguments as Lua has them.
-    :returns: its first result, a :class:`~pluginserver.testing.state.Failure` for ``nil, err``, or
+    :returns: its first result, a :class:`~pluginserver.testing.kong.state.Failure` for ``nil, err``, or
         :data:`MISSING`.
     :raises LuaError: when it throws: wrong phase, wrong arguments.
     :raises Exit: when it answers the request.

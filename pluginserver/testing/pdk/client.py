@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from ..lua import LuaError, kind
-from ..state import Failure, State
+from ..kong.lua import LuaError, kind
+from ..kong.state import Failure, State
 from .node import is_trusted
 from .table import pdk, want_string
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from .. import lua
-from ..lua import LuaError
-from ..state import State
+from ..kong import lua
+from ..kong.lua import LuaError
+from ..kong.state import State
 from .request import get_headers, get_query
 from .table import entries_of, pdk, want_string, want_table
 

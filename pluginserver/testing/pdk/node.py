@@ -7,8 +7,8 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from ..lua import LuaError
-from ..state import Failure, State
+from ..kong.lua import LuaError
+from ..kong.state import Failure, State
 from .table import pdk, want_string, want_table
 
 _REFERENCE: Final = re.compile(r"\{vault://[a-z0-9-]+/.+\}", re.DOTALL)

@@ -10,10 +10,10 @@ from email.policy import HTTP
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from ..headers import text
-from ..lua import NULL, LuaError
-from ..messages import host_name
-from ..state import Failure, State
+from ..kong.headers import text
+from ..kong.lua import NULL, LuaError
+from ..kong.messages import host_name
+from ..kong.state import Failure, State
 from .node import is_trusted
 from .table import pdk, want_limit, want_string
 

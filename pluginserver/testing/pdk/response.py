@@ -6,10 +6,10 @@ import json
 from typing import Any, Final, NoReturn
 
 from ...pdk.response import MESSAGES
-from ..headers import Headers
-from ..lua import LuaError, octets, to_json
-from ..messages import Response
-from ..state import Exit, State
+from ..kong.headers import Headers
+from ..kong.lua import LuaError, octets, to_json
+from ..kong.messages import Response
+from ..kong.state import Exit, State
 from .request import gather
 from .table import pdk, want_header, want_headers, want_limit, want_string
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from ..headers import same, text
-from ..lua import LuaError, kind, octets, to_json
-from ..messages import encode_query
-from ..state import Failure, State
+from ..kong.headers import same, text
+from ..kong.lua import LuaError, kind, octets, to_json
+from ..kong.messages import encode_query
+from ..kong.state import Failure, State
 from .request import decode_query, gather, with_nulls
 from .table import (
     entries_of,

@@ -1,9 +1,9 @@
 """The table of the simulated PDK, and the checks that its functions share.
 
-A function is called with the request's :class:`~pluginserver.testing.state.State` and its arguments
+A function is called with the request's :class:`~pluginserver.testing.kong.state.State` and its arguments
 as Lua passes them: what is missing is None, what is too much is dropped.  It returns the first
-result of the Lua function, or a :class:`~pluginserver.testing.state.Failure` for ``nil, err``; where
-Lua throws, it raises :class:`~pluginserver.testing.lua.LuaError` with Kong's words.
+result of the Lua function, or a :class:`~pluginserver.testing.kong.state.Failure` for ``nil, err``; where
+Lua throws, it raises :class:`~pluginserver.testing.kong.lua.LuaError` with Kong's words.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..lua import LuaError, kind
+from ..kong.lua import LuaError, kind
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -1,0 +1,84 @@
+"""What Kong's query command reads on stdout: plugins described in JSON or MessagePack.
+
+Kong runs the command at its start and waits for it; its whole standard output must be the dump.
+Rules kept here:
+
+* stdout carries the dump and nothing else, whatever a plugin prints, in Python, in C or in a child
+  process, and even when it prints later (:class:`Stdout`);
+* a dump is written whole or not at all: what is asked for by name and cannot be described is an
+  error;
+* when everything is asked for, a bad file costs only itself, as it does in a running server;
+* only what describes a plugin is imported: no server, no ``cattrs``, and ``structlog`` only when
+  there is something to say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from ..errors import PluginError
+from ..plugins.plugin import Plugin
+from ..plugins.registry import Plugins
+
+
+class Stdout:
+    """The real stdout, kept for the dump: what else is written to it goes to stderr from now on.
+
+    That goes on after the block of the context manager, because C code writes when the process ends.
+    """
+
+    def __init__(self) -> None:
+        sys.stdout.flush()
+        self._stream = os.fdopen(os.dup(1), "wb", buffering=0)
+        os.dup2(2, 1)
+        sys.stdout = sys.stderr
+
+    def __enter__(self) -> Stdout:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._stream.close()
+
+    def write(self, data: bytes) -> None:
+        """Write all of ``data``.
+
+        :raises OSError: when nobody reads it.
+        """
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._stream.write(rest) :]
+
+
+def as_json(plugins: Plugins, names: Sequence[str] = ()) -> bytes:
+    """Describe plugins for ``pluginserver_*_query_cmd``: a JSON array of ``{Name, Phases, ...}``.
+
+    Kong up to 3.8 takes every entry, Kong 3.9 and later only the first: ask for one name there.
+
+    :param names: which, in this order; none for all that can be loaded.
+    :raises PluginError: when one of them cannot be described, or when all were asked for and every
+        one of them failed.
+    """
+    return json.dumps([one.describe() for one in _wanted(plugins, names)]).encode() + b"\n"
+
+
+def as_msgpack(plugins: Plugins, name: str) -> bytes:
+    """Describe one plugin as ``GetPluginInfo`` does, in MessagePack.
+
+    :raises PluginError: when it cannot be described.
+    """
+    from ..rpc.frames import packer
+
+    return packer()(plugins.get(name).describe())
+
+
+def _wanted(plugins: Plugins, names: Sequence[str]) -> Iterable[Plugin]:
+    if names:
+        return [plugins.get(name) for name in names]
+    plugins.load()
+    found = plugins.all()
+    if not found and plugins.failures:
+        raise PluginError("none of the plugins could be loaded: see the lines above")
+    return found

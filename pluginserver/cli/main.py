@@ -1,0 +1,299 @@
+"""The command line: arguments to actions.
+
+There are two commands.  ``python -m pluginserver`` (:func:`main`) takes go-pluginserver's flags and
+a few more; :func:`serve_itself`, which plugin files know as ``pluginserver.main``, serves the one
+plugin that calls it.  Rules kept here:
+
+* every flag is taken with one dash or two, and its value after a blank or ``=``, as Go does it;
+* what a user got wrong is one line on stderr and exit code 1; for the arguments themselves it is
+  the usage, the line, and exit code 2, as everywhere;
+* a dump imports only what a dump needs, a sub-command only its own module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from .. import logs
+from ..errors import PluginServerError
+from ..version import __version__
+from .exit import leave
+
+if TYPE_CHECKING:
+    from ..plugins.registry import Plugins
+
+COMMANDS: Final = {"dev": "pluginserver.dev"}
+"""Sub-commands, and the modules whose ``main(arguments)`` runs them and returns the exit code."""
+
+KONG_PREFIX: Final = "/usr/local/kong"
+SOCKET: Final = "python_pluginserver.sock"
+"""The socket's name in Kong's prefix."""
+
+MAX_THREADS: Final = 256
+GRACE: Final = 10.0
+"""Seconds; Kong waits as long for its own workers to quit."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run ``python -m pluginserver``; ends the process.
+
+    :param arguments: the command line without the program's name; ``sys.argv``'s when None.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in COMMANDS:
+        sys.exit(_command(given[0], given[1:]))
+    options = _parse(_parser(), given)
+    if options.version:
+        _leave(_tell_version)
+    if (
+        options.dump_plugin_info is not None
+        or options.dump_all_plugins
+        or options.dump is not None
+    ):
+        _leave(_dump, options)
+    socket = options.socket or os.path.join(options.kong_prefix, SOCKET)
+    _leave(_serve, options, socket, plugins_directory=options.plugins_directory, entry_points=True)
+
+
+def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Serve the plugin that the program's main module is; ends the process.
+
+    For the last lines of a plugin file that Kong starts by itself::
+
+        if __name__ == "__main__":
+            pluginserver.main()
+
+    It takes the flags of ``python -m pluginserver`` that make sense for one plugin; its socket is
+    ``<kong-prefix>/<name>.socket``, where Kong looks for it.
+
+    :param arguments: the command line without the program's name; ``sys.argv``'s when None.
+    """
+    options = _parse(_plugin_parser(), sys.argv[1:] if arguments is None else arguments)
+    if options.version:
+        _leave(_tell_version)
+    _leave(_dump_itself if options.dump else _serve_itself, options)
+
+
+def _leave(action: Callable[..., None], *args: Any, **kwargs: Any) -> NoReturn:
+    """Do the last thing that the process does, and end it."""
+    code = 0
+    try:
+        action(*args, **kwargs)
+    except (PluginServerError, OSError) as error:
+        sys.stderr.write(f"pluginserver: {logs.one_line(str(error))}\n")
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    leave(code)
+
+
+def _tell_version() -> None:
+    sys.stdout.write(f"Version: {__version__}\nRuntime Version: Python {sys.version.split()[0]}\n")
+
+
+def _command(name: str, arguments: Sequence[str]) -> int:
+    try:
+        module = import_module(COMMANDS[name])
+    except ModuleNotFoundError as error:
+        sys.exit(
+            f"pluginserver: {name} needs {error.name}, which is not installed: "
+            f"run pip install 'pluginserver[{name}]'"
+        )
+    code: int = module.main(arguments)
+    return code
+
+
+def _dump(options: argparse.Namespace) -> None:
+    from ..plugins.registry import Plugins
+    from . import dump
+
+    logs.configure(options.log_level or "warning", options.log_format)
+    with dump.Stdout() as stdout:
+        plugins = Plugins(directory=options.plugins_directory)
+        if options.dump_plugin_info is not None:
+            stdout.write(dump.as_msgpack(plugins, options.dump_plugin_info))
+        else:
+            stdout.write(dump.as_json(plugins, options.dump or ()))
+
+
+def _dump_itself(options: argparse.Namespace) -> None:
+    from . import dump
+
+    logs.configure(options.log_level or "warning", options.log_format)
+    with dump.Stdout() as stdout:
+        stdout.write(dump.as_json(_itself()))
+
+
+def _itself() -> Plugins:
+    """The registry of the plugin that the main module is.
+
+    :raises PluginError: when it is none.
+    """
+    from ..plugins.registry import Plugins
+
+    plugins = Plugins([sys.modules["__main__"]], entry_points=False)
+    plugins.load()
+    for error in plugins.failures.values():
+        raise error
+    return plugins
+
+
+def _serve_itself(options: argparse.Namespace) -> None:
+    (name,) = _itself().names()
+    socket = options.socket or os.path.join(options.kong_prefix, f"{name}.socket")
+    _serve(options, socket, plugins=[sys.modules["__main__"]])
+
+
+def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
+    from ..server import PluginServer
+    from .serve import serve
+
+    logs.configure(options.log_level or "info", options.log_format)
+    serve(
+        PluginServer(
+            socket,
+            socket_mode=options.socket_mode,
+            max_threads=options.max_threads,
+            grace=options.grace,
+            watch_parent=True,
+            **sources,
+        ),
+        options.grace,
+    )
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse arguments; a flag may have one dash or two, where argparse only knows long flags by two."""
+    return parser.parse_args([re.sub(r"^-(?=[a-z])", "--", argument) for argument in arguments])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pluginserver",
+        description="Serve Kong plugins written in Python.",
+        epilog=f"A flag may have one dash or two. Sub-commands: {', '.join(COMMANDS)}.",
+        allow_abbrev=False,
+        add_help=False,
+    )
+    parser.add_argument(
+        "--plugins-directory",
+        metavar="DIR",
+        default=".",
+        help="where the plugins are; the current directory when left out",
+    )
+    actions = parser.add_mutually_exclusive_group()
+    actions.add_argument(
+        "--dump",
+        nargs="*",
+        metavar="NAME",
+        help="describe these plugins, or all, in JSON for Kong's query command, and exit",
+    )
+    actions.add_argument(
+        "--dump-plugin-info",
+        metavar="NAME",
+        help="describe a plugin in MessagePack, and exit",
+    )
+    actions.add_argument(
+        "--dump-all-plugins",
+        action="store_true",
+        help="describe all plugins in JSON, and exit",
+    )
+    _common(parser, actions, f"<kong-prefix>/{SOCKET}")
+    return parser
+
+
+def _plugin_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description="Serve this plugin to Kong.", allow_abbrev=False, add_help=False
+    )
+    actions = parser.add_mutually_exclusive_group()
+    actions.add_argument(
+        "--dump",
+        action="store_true",
+        help="describe the plugin in JSON for Kong's query command, and exit",
+    )
+    _common(parser, actions, "<kong-prefix>/<plugin's name>.socket")
+    return parser
+
+
+def _common(
+    parser: argparse.ArgumentParser, actions: argparse._ActionsContainer, socket: str
+) -> None:
+    actions.add_argument("--version", action="store_true", help="show the versions, and exit")
+    actions.add_argument("--help", "--h", action="help", help="show this, and exit")
+    parser.add_argument(
+        "--kong-prefix",
+        metavar="DIR",
+        default=KONG_PREFIX,
+        help=f"Kong's prefix, where the socket is; {KONG_PREFIX} when left out",
+    )
+    parser.add_argument(
+        "--socket", metavar="PATH", help=f"where to listen; {socket} when left out"
+    )
+    parser.add_argument(
+        "--socket-mode",
+        metavar="MODE",
+        type=_mode,
+        default=0o600,
+        help="the permissions of the socket, in octal; 0600 when left out",
+    )
+    parser.add_argument(
+        "--max-threads",
+        metavar="N",
+        type=_count,
+        default=MAX_THREADS,
+        help=f"how many threads handlers that block may take; {MAX_THREADS} when left out",
+    )
+    parser.add_argument(
+        "--grace",
+        metavar="SECONDS",
+        type=_seconds,
+        default=GRACE,
+        help=f"what running events get to finish when the server stops; {GRACE:g} when left out",
+    )
+    parser.add_argument(
+        "--log-level",
+        metavar="LEVEL",
+        type=str.lower,
+        choices=tuple(logs.LEVELS),
+        help=f"{', '.join(logs.LEVELS)}; info when left out, warning for a dump",
+    )
+    parser.add_argument(
+        "--log-format",
+        metavar="FORMAT",
+        choices=logs.FORMATS,
+        default="console",
+        help="console or json; console when left out",
+    )
+
+
+def _mode(text: str) -> int:
+    try:
+        mode = int(text, 8)
+    except ValueError:
+        mode = -1
+    if not 0 <= mode <= 0o777:
+        raise argparse.ArgumentTypeError(f"{text!r} is no mode in octal, such as 0660")
+    return mode
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 up")
+    return seconds

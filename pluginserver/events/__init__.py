@@ -1,0 +1,1 @@
+"""Events: one run of one phase handler each, in a greenlet."""

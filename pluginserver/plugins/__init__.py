@@ -1,0 +1,5 @@
+"""Plugins: where they may be, how they are loaded, and the registry that gives them out by name."""
+
+from .registry import Plugin, Plugins, Source
+
+__all__ = ["Plugin", "Plugins", "Source"]

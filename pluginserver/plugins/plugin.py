@@ -1,0 +1,257 @@
+"""A plugin: loaded code, judged once, with all that the server needs to know of it.
+
+Rules kept here:
+
+* whatever is wrong with a plugin is said when it is loaded, in one sentence that names the plugin and
+  the thing: version, priority, handlers, constructor, schema;
+* an attrs class gets its configuration as fields; any other class gets it as a dict, or nothing when
+  it has no constructor of its own;
+* a plugin never changes after it was loaded; a changed file makes a new one.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+import attrs
+
+from ..errors import ConfigError, PluginError, SchemaError
+from ..events.event import PHASES
+from ..logs import get_logger
+from ..schema.infer import infer, plugin_schema, public_values
+from ..spec.wording import reason
+
+if TYPE_CHECKING:
+    from ..schema.decode import Decoder
+
+OnError = Literal["close", "continue"]
+
+PARTS: Final = ("Plugin", "version", "priority")
+"""What a module must define to be a plugin."""
+
+_NAME: Final = re.compile(r"[\w.-]+")
+_VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
+_LARGEST: Final = 2**53
+
+
+@attrs.frozen(eq=False)
+class Plugin:
+    """What the server knows of one plugin; made by :func:`build`.
+
+    :param name: its name in Kong.
+    :param version: such as ``"1.0.0"``.
+    :param priority: Kong runs plugins with a higher one first.
+    :param phases: the phases that it has handlers for, in Kong's order.
+    :param schema: the whole schema, ``{"name": ..., "fields": [{"config": ...}]}``.
+    :param on_error: whether the request is closed or goes on when a handler raises.
+    :param modtime: when its file was changed, in seconds since 1970; 0 when it has none.
+    :param load_time: when it was loaded, in seconds since 1970.
+    :param source: the file or package's directory that it was loaded from, or the name of the module,
+        class or entry point.
+    """
+
+    name: str
+    version: str
+    priority: int
+    phases: tuple[str, ...]
+    schema: dict[str, Any]
+    on_error: OnError
+    modtime: float
+    load_time: float
+    source: Path | str
+    _cls: type
+    _decoders: list[Decoder] = attrs.field(factory=list, init=False, repr=False)
+    _given: dict[int, dict[str, Any]] = attrs.field(factory=dict, init=False, repr=False)
+
+    def describe(self) -> dict[str, Any]:
+        """What ``GetPluginInfo`` and the dumps tell Kong."""
+        return {
+            "Name": self.name,
+            "Phases": list(self.phases),
+            "Version": self.version,
+            "Priority": self.priority,
+            "Schema": self.schema,
+        }
+
+    def configure(self, config: str | bytes) -> Any:
+        """Make a plugin object.
+
+        :param config: the JSON object that Kong sends; empty text, ``null`` and ``[]`` are empty ones.
+        :returns: an object of the plugin's class.
+        :raises ConfigError: when the configuration does not fit or the constructor raises; the text
+            begins with ``Decoding config:`` and names the place.
+        """
+        from ..schema.decode import Decoder, read_object
+
+        values = read_object(config)
+        try:
+            if attrs.has(self._cls):
+                if not self._decoders:
+                    self._decoders.append(Decoder(self._cls))
+                return self._decoders[0].decode(values)
+            return self._construct(values)
+        except ConfigError as error:
+            raise ConfigError(f"{error} (plugin {self.name})") from error.__cause__
+
+    def public_config(self, settings: Any) -> dict[str, Any]:
+        """The configuration of an object that :meth:`configure` made, as JSON values.
+
+        :returns: the fields of an attrs object as they are now; the dict that any other was made from.
+        """
+        if attrs.has(self._cls):
+            return public_values(settings, lenient=True)
+        return self._given.get(id(settings), {})
+
+    def handlers(self, settings: Any) -> dict[str, Callable[[Any], object]]:
+        """The handlers of an object that :meth:`configure` made, by phase; each takes ``kong``."""
+        return {phase: getattr(settings, phase) for phase in self.phases}
+
+    def _construct(self, values: dict[str, Any]) -> Any:
+        try:
+            made = self._cls(values) if _has_constructor(self._cls) else self._cls()
+            weakref.finalize(made, self._given.pop, id(made), None).atexit = False
+        except (Exception, SystemExit) as error:
+            raise ConfigError(
+                f"Decoding config: {self._cls.__name__} was refused: {reason(error)}"
+            ) from error
+        self._given[id(made)] = values
+        return made
+
+
+def build(
+    module: Mapping[str, Any], default_name: str, source: Path | str, modtime: float = 0.0
+) -> Plugin:
+    """Make a plugin of what a module defines, and judge it.
+
+    :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
+        ``Schema``, ``on_error`` and what :func:`~pluginserver.schema.plugin_schema` takes.
+    :param default_name: its name when the module gives none.
+    :param source: where it comes from.
+    :param modtime: when its file was changed.
+    :raises PluginError: when something is wrong with it; the text names it.
+    """
+    name = module.get("name", default_name)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise PluginError(
+            f"the plugin in {source} has the name {name!r}: "
+            "use a string of letters, digits, dots, dashes and underscores"
+        )
+    try:
+        cls = _class(module.get("Plugin"))
+        return Plugin(
+            name=name,
+            version=_version(module.get("version"), name),
+            priority=_priority(module.get("priority")),
+            phases=_phases(cls),
+            schema=_schema(name, cls, module),
+            on_error=_on_error(module.get("on_error", "close")),
+            modtime=modtime,
+            load_time=time.time(),
+            source=source,
+            cls=cls,
+        )
+    except PluginError as error:
+        raise type(error)(f"plugin {name} ({source}): {error}") from error.__cause__
+
+
+def _class(cls: Any) -> type:
+    if not isinstance(cls, type):
+        raise PluginError(f"Plugin must be a class, got {cls!r:.60}")
+    if attrs.has(cls):
+        return cls
+    if hasattr(cls, "__dataclass_fields__"):
+        raise PluginError("Plugin is a dataclass: decorate it with attrs.define instead")
+    if not cls.__weakrefoffset__:
+        raise PluginError("Plugin has __slots__ without '__weakref__': add it to them")
+    if _has_constructor(cls):
+        try:
+            inspect.signature(cls).bind({})
+        except (TypeError, ValueError) as error:
+            raise PluginError(
+                "the constructor of Plugin must take one argument, the config as a dict "
+                f"({error}): write def __init__(self, config), or make Plugin an attrs class"
+            ) from error
+    return cls
+
+
+def _has_constructor(cls: type) -> bool:
+    return any("__init__" in vars(base) or "__new__" in vars(base) for base in cls.__mro__[:-1])
+
+
+def _version(version: Any, name: str) -> str:
+    if not isinstance(version, str):
+        raise PluginError(f'version must be a string such as "1.0.0", got {version!r:.60}')
+    if not _VERSION.fullmatch(version):
+        get_logger(plugin=name).warning(
+            f"Kong 3 refuses the version {version!r:.60}: use three numbers, such as 1.0.0"
+        )
+    return version
+
+
+def _priority(priority: Any) -> int:
+    if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > _LARGEST:
+        raise PluginError(f"priority must be an integer such as 100, got {priority!r:.60}")
+    return priority
+
+
+def _on_error(on_error: Any) -> OnError:
+    if on_error not in ("close", "continue"):
+        raise PluginError(f'on_error must be "close" or "continue", got {on_error!r:.60}')
+    return cast(OnError, on_error)
+
+
+def _phases(cls: type) -> tuple[str, ...]:
+    phases = tuple(phase for phase in PHASES if getattr(cls, phase, None) is not None)
+    fields = {field.name for field in attrs.fields(cls)} if attrs.has(cls) else set()
+    for phase in PHASES:
+        if phase in fields:
+            raise PluginError(
+                f"the field {phase} has the name of a phase: rename it in Python and keep its name "
+                f"in Kong with attributes(name={phase!r})"
+            )
+    for phase in phases:
+        _check_handler(cls, phase)
+    if not phases:
+        raise PluginError(f"Plugin has no handler: define one of the methods {', '.join(PHASES)}")
+    return phases
+
+
+def _check_handler(cls: type, phase: str) -> None:
+    handler = getattr(cls, phase)
+    static = inspect.getattr_static(cls, phase)
+    bound = isinstance(static, (staticmethod, classmethod)) or not hasattr(static, "__get__")
+    if not callable(handler):
+        raise PluginError(f"{phase} must be a method, got {handler!r:.60}")
+    if inspect.iscoroutinefunction(handler) or inspect.isasyncgenfunction(handler):
+        raise PluginError(
+            f"{phase} is async, and handlers run without an event loop: write def {phase}(self, kong)"
+        )
+    if inspect.isgeneratorfunction(handler):
+        raise PluginError(
+            f"{phase} is a generator, whose body would never run: take the yield out"
+        )
+    try:
+        signature = inspect.signature(handler)
+    except ValueError:
+        return
+    try:
+        signature.bind(*((None,) if bound else (None, None)))
+    except TypeError as error:
+        raise PluginError(
+            f"{phase} must take one argument, kong ({error}): write def {phase}(self, kong)"
+        ) from error
+
+
+def _schema(name: str, cls: type, module: Mapping[str, Any]) -> dict[str, Any]:
+    inferred = infer(cls) if attrs.has(cls) else []
+    given = module.get("Schema")
+    try:
+        return plugin_schema(name, inferred if given is None else given, module)
+    except TypeError as error:
+        raise SchemaError(f"{error}: use what JSON can hold") from error

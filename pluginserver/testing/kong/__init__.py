@@ -1,0 +1,1 @@
+"""The simulated Kong: its data, its phases, its plugin server client, one request's state."""

@@ -1,0 +1,227 @@
+"""Plugins' bugs, told so that their author knows what to mend.
+
+The gateway sees a bug from outside: what a plugin asked for and how its event ended.  In process it
+also sees the exception itself.  Each bug becomes one :class:`~pluginserver.testing.record.exchange.Problem`
+of the exchange, and its text names the plugin, the phase and what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+
+from ...errors import EventEndedError, PhaseError
+from ...events.event import AFTER, EXIT, HIDDEN, UNEXPECTED, place
+from ...spec.functions import FUNCTIONS
+from ..kong import lua
+from ..kong.state import State
+from ..transports.base import Mishap
+from ..transports.wire import NoAnswer
+from .exchange import Callback, Exchange, Problem, Run
+
+if TYPE_CHECKING:
+    from ..kong.router import Binding
+
+ORDER: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
+_FAILED: Final = "plugin {} failed in {}: "
+
+
+class PluginBug(AssertionError):
+    """A plugin did something that fails behind Kong.
+
+    :param exchange: the request in which it showed; its ``problems`` are the bugs.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        super().__init__("\n".join(problem.message for problem in exchange.problems))
+        self.exchange = exchange
+
+
+def _note(
+    state: State, run_or_call: Run | Callback, kind: str, text: str, error: Any = None
+) -> None:
+    problem = Problem(kind, run_or_call.plugin, run_or_call.phase, text, error)
+    state.exchange.problems.append(problem)
+
+
+def shown(call: Callback) -> str:
+    """A callback as it would be written in Python."""
+    return f"{call.method}({', '.join(short(arg) for arg in call.args)})"
+
+
+def short(value: Any, limit: int = 60) -> str:
+    """A value's ``repr``, cut to a length."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def cut_arguments(state: State, call: Callback, raw: Any) -> None:
+    """A None among a callback's arguments has cut off the rest."""
+    values = [lua.received(item) for item in raw] if isinstance(raw, (list, tuple)) else []
+    lost = ", ".join(short(item) for item in values[len(call.args) + 1 :] if item is not None)
+    wanted = ", ".join(short(item) for item in values)
+    _note(
+        state,
+        call,
+        "cut arguments",
+        f"{call.plugin} called {call.method}({wanted}) in {call.phase}: Kong cuts the arguments off "
+        f'at the None, so {lost} never reaches it. Send an empty value in its place, such as "" '
+        "for a body",
+    )
+
+
+def unknown_function(state: State, call: Callback) -> None:
+    """A callback names a function that Kong does not have."""
+    known = FUNCTIONS.get(call.method)
+    if known is not None and known.enterprise:
+        hint = "only Kong Enterprise has it. Give the gateway one with kong.functions[name] = function"
+    else:
+        close = get_close_matches(call.method, FUNCTIONS, 1)
+        hint = f"Kong has no such function{f', did you mean {close[0]}?' if close else ''}"
+    _note(
+        state,
+        call,
+        "unknown function",
+        f"{call.plugin} called {call.method} in {call.phase}: {hint}",
+    )
+
+
+def thrown(state: State, call: Callback) -> None:
+    """A PDK function threw."""
+    function = FUNCTIONS.get(call.method)
+    what = f"{call.plugin} called {shown(call)} in {call.phase}"
+    if function is not None and call.phase not in function.phases:
+        _note(state, call, "wrong phase", f"{what}: {_where(call.method)}")
+        return
+    _note(
+        state,
+        call,
+        "bad argument",
+        f"{what}: Kong throws {call.error!r}, the client gets a 500 and the handler never hears of it",
+    )
+
+
+def _where(method: str) -> str:
+    function = FUNCTIONS[method]
+    if function.unusable:
+        return f"it {function.unusable}"
+    phases = ", ".join(phase for phase in ORDER if phase in function.phases)
+    return f"Kong offers it in {phases} only; elsewhere it throws, and the client gets a 500"
+
+
+def no_answer(state: State, run: Run, error: Exception) -> None:
+    """The server gave no answer, or an error, to ``HandleEvent`` or a step."""
+    last = f"after {shown(run.callbacks[-1])}" if run.callbacks else "before its first callback"
+    if isinstance(error, NoAnswer) and error.timed_out:
+        seconds = state.gateway.transport.timeout
+        _note(
+            state,
+            run,
+            "time-out",
+            f"{run.plugin} did not come to an end in {run.phase} within {seconds:g} s, {last}: an "
+            "endless loop, or a call that blocks. Kong logs it and goes on without the plugin",
+        )
+    elif isinstance(error, NoAnswer):
+        _note(
+            state,
+            run,
+            "no answer",
+            f"{run.plugin} gave no answer in {run.phase}, {last}: {error}. Is the plugin server "
+            "running?",
+        )
+    elif not str(error).startswith(_FAILED.format(run.plugin, run.phase)):
+        _note(
+            state,
+            run,
+            "raised",
+            f"{run.plugin} failed in {run.phase}, {last}: {error}",
+        )
+
+
+def bad_instance(state: State, binding: Binding, error: Exception) -> None:
+    """The server could not start an instance."""
+    state.exchange.problems.append(
+        Problem(
+            "bad instance",
+            binding.name,
+            state.phase,
+            f"{binding.name} cannot be started for {state.phase}: {error}. The client gets a 500",
+        )
+    )
+
+
+def after_run(state: State, run: Run, mishaps: list[Mishap]) -> None:
+    """Look at a phase that is over: what the handler raised, and what it left behind."""
+    for mishap in mishaps:
+        if mishap.kind == "leaked greenlet":
+            _note(
+                state,
+                run,
+                "leaked greenlet",
+                f"{run.plugin} leaves a greenlet of its own suspended at the end of {run.phase} "
+                f"({mishap.text}): end it, or nobody ever will",
+            )
+    error = next((mishap.error for mishap in mishaps if mishap.error is not None), None)
+    told = _told(run)
+    if error is not None:
+        text = f"{type(error).__name__}: {error}{place(error)}"
+    elif told is not None:
+        text = told.removesuffix(AFTER).removesuffix(HIDDEN)
+    else:
+        return
+    if told is not None and told.endswith(AFTER):
+        _after_the_end(state, run, text, error)
+    elif told is not None and told.endswith(HIDDEN):
+        what = (
+            f"{run.plugin} raised {text} in {run.phase}, and an exit in a finally block hid it: "
+            "the client gets the answer of that exit; use except instead"
+        )
+        _note(state, run, "hidden", what, error)
+    else:
+        _raised(state, run, text, error)
+
+
+def _raised(state: State, run: Run, text: str, error: BaseException | None) -> None:
+    if isinstance(error, PhaseError) or text.startswith("pluginserver.errors.PhaseError"):
+        called = re.search(r"kong\.[\w.]+", text)
+        if called and called[0] in FUNCTIONS:
+            what = f"{run.plugin} called {called[0]} in {run.phase}: {_where(called[0])}"
+            _note(state, run, "wrong phase", what, error)
+            return
+    outcome = (
+        "Kong logs it and the client gets a 500"
+        if run.ended == "exit"
+        else "Kong logs it and goes on"
+    )
+    _note(state, run, "raised", f"{run.plugin} raised {text} in {run.phase}. {outcome}", error)
+
+
+def _after_the_end(state: State, run: Run, text: str, error: BaseException | None) -> None:
+    last = run.callbacks[-1].method if run.callbacks else "its end"
+    if isinstance(error, EventEndedError) or "EventEndedError: " in text:
+        what = (
+            f"{run.plugin} made a PDK call after {last} in {run.phase}: {text}. "
+            "Look for one in a finally block, or after an except that catches everything"
+        )
+    else:
+        what = (
+            f"{run.plugin} raised {text} after {last} in {run.phase}, while it was unwound; "
+            "the client has its answer already"
+        )
+    _note(state, run, "after the end", what, error)
+
+
+def _told(run: Run) -> str | None:
+    """What our plugin server said of an exception, as it is seen on the wire."""
+    prefix = _FAILED.format(run.plugin, run.phase)
+    texts = [
+        str(call.args[0]) for call in run.callbacks if call.method == "kong.log.err" and call.args
+    ]
+    for text in (*texts, run.error or ""):
+        if text.startswith(prefix):
+            return text[len(prefix) :]
+    last = run.callbacks[-1] if run.callbacks else None
+    if last is not None and last.method == EXIT and last.args == UNEXPECTED and texts:
+        return texts[-1]
+    return None

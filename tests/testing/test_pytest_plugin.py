@@ -1,0 +1,166 @@
+"""The pytest plugin, in a pytest of its own: see pluginserver/testing/pytest_plugin.py."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import entry_points
+
+import pytest
+from support.paths import HELLO
+
+pytest_plugins = ["pytester"]
+
+
+ISSUE = """
+def test_greets(kong):
+    kong.plugin("examples/hello.py", message="hi")
+    response = kong.get("/", headers={"host": "example.com"})
+    assert response.headers["x-hello"] == "hi to example.com"
+"""
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """Run pytest on the files made so far; the plugin is loaded by its entry point where installed."""
+    installed = entry_points(group="pytest11", name="pluginserver")
+    own = () if installed else ("-p", "pluginserver.testing.pytest_plugin")
+    return pytester.runpytest_subprocess(*own, "-p", "no:cacheprovider", *arguments)
+
+
+@pytest.fixture(autouse=True)
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project with an example, and pluginserver importable from it."""
+    monkeypatch.setenv("PYTHONPATH", str(HELLO.parent.parent))
+    (pytester.path / "examples").mkdir()
+    (pytester.path / "examples" / "hello.py").write_text(HELLO.read_text())
+
+
+@pytest.mark.parametrize("arguments", [(), ("--kong-server", "embedded")])
+def test_the_first_test(pytester: pytest.Pytester, arguments: tuple[str, ...]) -> None:
+    pytester.makepyfile(ISSUE)
+    run(pytester, *arguments).assert_outcomes(passed=1)
+
+
+def test_paths_begin_at_the_root(pytester: pytest.Pytester) -> None:
+    (pytester.path / "deep").mkdir()
+    (pytester.path / "deep" / "test_it.py").write_text(ISSUE)
+    run(pytester, "--rootdir", str(pytester.path), "deep").assert_outcomes(passed=1)
+
+
+def test_a_command_as_server(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(ISSUE.replace("examples/hello.py", "hello"))
+    line = f"{sys.executable} -m pluginserver -socket {{socket}} -plugins-directory examples"
+    run(pytester, "--kong-server", f"command:{line}").assert_outcomes(passed=1)
+
+
+def test_the_marker(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.kong(server="embedded", timeout=3, hopping=False)
+
+        @pytest.mark.kong(timeout=4, raise_bugs=False)
+        def test_settings(kong):
+            assert type(kong.transport).__name__ == "Embedded"
+            assert kong.transport.timeout == 4
+            assert kong.raise_bugs is False
+            assert kong.quirks.hopping is False
+            assert kong.quirks.cut_at_none is True
+
+        @pytest.mark.kong(root="examples")
+        def test_root(kong):
+            kong.plugin("hello.py")
+
+        @pytest.mark.kong(brew=True)
+        def test_unknown(kong):
+            pass
+        """
+    )
+    result = run(pytester, "--strict-markers")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*unexpected keyword argument 'brew'*"])
+
+
+def test_settings_of_the_project(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nkong_server = embedded\nkong_timeout = 7")
+    pytester.makepyfile(
+        """
+        def test_settings(kong):
+            assert type(kong.transport).__name__ == "Embedded"
+            assert kong.transport.timeout == 7
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
+    result = run(pytester, "--kong-server", "in-process")
+    result.assert_outcomes(failed=1)
+
+
+def test_a_failure_shows_what_kong_saw(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_wrong(kong):
+            kong.plugin("examples/hello.py", message="hi")
+            assert kong.get("/").headers["x-hello"] == "other"
+
+        def test_no_request(kong):
+            assert False
+
+        def test_without():
+            assert False
+        """
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=3)
+    text = result.stdout.str()
+    assert text.count("what Kong saw") == 1
+    result.stdout.fnmatch_lines(
+        [
+            "*what Kong saw*",
+            "GET http://localhost/ -> 200 from the service*",
+            "  access hello*",
+            "    kong.request.get_header('host') -> 'localhost'*",
+            "      response header x-hello: 'hi to localhost'",
+        ]
+    )
+
+
+def test_a_bug_fails_the_test_and_shows_its_traceback(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        buggy="""
+        version = "1.0.0"
+        priority = 1
+
+        class Plugin:
+            def access(self, kong):
+                {}["missing"]
+        """,
+        test_it="""
+        def test_bug(kong):
+            kong.plugin("buggy.py")
+            kong.get("/")
+        """,
+    )
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "*KeyError: 'missing'",
+            "*buggy.py:6: KeyError",
+            "The above exception was the direct cause*",
+            "*PluginBug: buggy raised KeyError: 'missing'*in access*",
+            "  BUG (raised): *",
+        ]
+    )
+
+
+def test_nothing_heavy_is_imported_for_tests_without_kong(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_modules():
+            heavy = {"msgpack", "cattrs", "structlog", "pluginserver.testing.gateway"}
+            assert not heavy & set(sys.modules)
+        """
+    )
+    run(pytester).assert_outcomes(passed=1)
