@@ -55,3 +55,7 @@ class OutsideEventError(PDKError):
 class EventEndedError(PDKError):
     """A PDK function was called after the event's last message (``exit``, ``error``, a
     time-out)."""
+
+
+class ForeignSwitchError(PluginServerError):
+    """A handler, or what it calls, switched greenlets behind the server's back; its event was refused."""

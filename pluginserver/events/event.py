@@ -1,12 +1,14 @@
 """An event: one run of one phase handler, in a greenlet.
 
 Theory of operation.  A handler runs in a :class:`Runner`, a greenlet whose parent is the main
-greenlet of the stepper thread that made it; only that thread may switch it.  The stepper switches
-*in* to start a handler or to hand it a step's value, and the runner switches *out* with what Kong
-is to be told next:
+greenlet of the worker that made it; only that thread may switch it.  The worker switches *in* to start
+a handler or to hand it a step's value, and the runner switches *out* with what Kong is to be told next:
 
-* a :class:`tuple` ``(method, args)`` while the handler waits in a callback;
-* an :class:`Ending` when the event is over.
+* ``(runner, method, args)`` while the handler waits in a callback;
+* ``(runner, outcome)`` when the event is over.
+
+What comes out is believed only if it carries the runner that was switched to
+(:meth:`Event.understand`): a handler may switch greenlets itself, and then what comes out is another's.
 
 To make, start and bury a greenlet costs ten times what it costs to switch to one, so a runner
 whose event is over waits for the next one (:class:`Runners`).  Nothing of an event is left in it:
@@ -14,6 +16,9 @@ the handler's stack is gone, and each event starts with an empty :mod:`contextva
 
 Rules kept here:
 
+* what a handler raised is kept in the event until nobody can interrupt its thread any more, and only
+  then told (:meth:`Event.report`): telling takes locks;
+* a runner whose event did not come to its end by itself is never used again;
 * a handler that calls ``exit`` or ``error`` is unwound with :class:`Unwind`, which
   ``except Exception`` does not catch; the call that it carries is the event's last message even if
   the handler swallows it;
@@ -31,23 +36,32 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from ..errors import EventEndedError, OutsideEventError, PDKError, PhaseError
+from ..errors import EventEndedError, ForeignSwitchError, OutsideEventError, PDKError, PhaseError
+from ..runtime.interrupts import Cancelled
+from ..runtime.requests import Task
 from ..spec.functions import FORBIDDEN, FUNCTIONS
-from .masked import hidden
-from .placement import Pace
-
-PHASES: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
-"""The phases that a plugin can have a handler for."""
-
-ANSWERING: Final = frozenset({"rewrite", "access", "response", "preread"})
-"""The phases in which ``kong.response.exit`` can answer the client."""
+from ..spec.phases import ANSWERING
+from .masked import masked_exception
+from .placement import Placement
 
 EXIT: Final = "kong.response.exit"
+ERROR: Final = "kong.response.error"
 LOG_ERROR: Final = "kong.log.err"
 UNEXPECTED: Final = (500, {"message": "An unexpected error occurred"})
-"""The arguments of the ``exit`` that closes the request of a failed handler: Kong's own words."""
+"""The arguments of the ``exit`` that closes a request where Kong has no ``error``: Kong's own words."""
 
-HIDDEN: Final = " (hidden by an exit in a finally block)"
+PATIENT: Final = frozenset(
+    {
+        "kong.request.get_raw_body",
+        "kong.request.get_body",
+        "kong.client.load_consumer",
+        "kong.vault.get",
+        "kong.vault.update",
+    }
+)
+"""Calls in which Kong itself waits: for a client, a database or a vault."""
+
+MASKED: Final = " (hidden by an exit in a finally block)"
 AFTER: Final = " (after the last message to Kong)"
 """What Kong's log is told of an exception that did not decide how the event ended."""
 
@@ -56,30 +70,31 @@ class Unwind(BaseException):
     """Unwinds a handler whose event has sent its last message."""
 
 
-class Abandoned(BaseException):
-    """Unwinds a handler that Kong no longer waits for; its text says why."""
-
-
-class Ending:
+class Outcome:
     """How an event ended.
 
-    ``call`` is the last message for Kong, ``(method, args)``, or None for a plain ``"ret"``;
-    ``error`` is set when the RPC itself is to be answered with an error.
+    :param call: the last message for Kong, ``(method, args)``; None for a plain ``"ret"``.
+    :param error: set when the RPC itself is to be answered with an error.
+    :param how: ``"returned"``, ``"exited"``, ``"raised"``, ``"refused"`` or ``"cancelled"``.
     """
 
-    __slots__ = ("call", "error")
+    __slots__ = ("call", "error", "how")
 
     def __init__(
-        self, call: tuple[str, tuple[Any, ...]] | None = None, error: str | None = None
+        self,
+        call: tuple[str, tuple[Any, ...]] | None = None,
+        error: str | None = None,
+        how: str = "returned",
     ) -> None:
         self.call = call
         self.error = error
+        self.how = how
 
 
-RETURNED: Final = Ending()
+RETURNED: Final = Outcome()
 """A handler that came to its end without a last word."""
 
-Out: TypeAlias = "tuple[str, tuple[Any, ...]] | Ending"
+Out: TypeAlias = "tuple[str, tuple[Any, ...]] | Outcome"
 """What comes out of an event: a callback's method and arguments, or how it ended."""
 
 
@@ -90,9 +105,9 @@ class Handler:
     :param instance_id: the instance that the handler belongs to.
     :param phase: one of :data:`PHASES`.
     :param call: called without arguments, in a runner.
-    :param failed: told of an exception that the handler raised, in the runner, before Kong is.
+    :param failed: told of an exception that the handler raised, before Kong is, on the event's thread.
     :param fail_open: let the request go on after such an exception.
-    :param pace: whether the phase blocks; shared by all instances of a plugin.
+    :param placement: where its events run; shared by all instances of a plugin.
     """
 
     __slots__ = (
@@ -101,8 +116,8 @@ class Handler:
         "failed",
         "forbidden",
         "instance_id",
-        "pace",
         "phase",
+        "placement",
         "plugin",
     )
 
@@ -114,7 +129,7 @@ class Handler:
         call: Callable[[], object],
         failed: Callable[[Event, BaseException], None],
         fail_open: bool = False,
-        pace: Pace | None = None,
+        placement: Placement | None = None,
     ) -> None:
         self.plugin = plugin
         self.instance_id = instance_id
@@ -123,120 +138,200 @@ class Handler:
         self.failed = failed
         self.fail_open = fail_open
         self.forbidden = FORBIDDEN[phase]
-        self.pace = pace or Pace()
+        self.placement = placement or Placement()
 
-    def refusal(self, text: str) -> Ending:
-        """How an event ends that came to no good end of its own; ``text`` says why."""
+    def refusal(self, text: str, how: str = "refused") -> Outcome:
+        """How an event ends that came to no good end of its own; ``text`` says why.
+
+        Kong makes the response itself where it can: in the format that the client accepts, and with the
+        request's id.
+        """
         if self.fail_open:
-            return RETURNED
+            return Outcome(how=how)
+        if self.phase == "preread":
+            return Outcome((EXIT, UNEXPECTED), how=how)
         if self.phase in ANSWERING:
-            return Ending((EXIT, UNEXPECTED))
-        return Ending(error=text)
+            return Outcome((ERROR, (500,)), how=how)
+        return Outcome(error=text, how=how)
 
 
-class Event:
+class Event(Task):
     """One run of one phase handler.
 
     :param event_id: the number that Kong sends with every step.
     :param handler: what runs.
+    :param ended: told once that the event is over, in whatever way.
     """
 
-    __slots__ = ("ending", "forbidden", "handler", "id", "owner", "runner", "since", "slow")
+    __slots__ = ("asked", "forbidden", "handler", "outcome", "runner", "_ended")
 
     runner: Runner
-    owner: Any
-    """The stepper that started the event; None before that."""
-    since: float
-    """When its last callback went out, in seconds on the monotonic clock."""
 
-    def __init__(self, event_id: int, handler: Handler) -> None:
-        self.id = event_id
+    def __init__(
+        self, event_id: int, handler: Handler, ended: Callable[[Event], object] | None = None
+    ) -> None:
+        super().__init__(event_id, handler.plugin, handler.placement)
         self.handler = handler
         self.forbidden = handler.forbidden
-        self.ending: Ending | None = None
-        self.owner = None
-        self.slow = False
-        """Whether one of its slices on a worker was slow, as :mod:`.pace` understands it."""
+        self.outcome: Outcome | None = None
+        self.asked = ""
+        """The function that its last callback named."""
+        self._ended = ended
+
+    # -- as the runtime sees it
 
     @property
     def suspended(self) -> bool:
-        """Whether the handler waits in a callback; for an event that was started."""
-        return not self.runner.dead and getattr(self.runner, "event", None) is self
+        """Whether the handler waits in a callback."""
+        runner = getattr(self, "runner", None)
+        return runner is not None and not runner.dead and runner.event is self
+
+    @property
+    def patient(self) -> bool:
+        """Whether it waits for a callback in which Kong itself waits for somebody."""
+        return self.asked in PATIENT
+
+    def cancel(self, why: str) -> None:
+        """Unwind the handler, which waits in a callback that nobody will answer."""
+        if self.outcome is None:
+            self.outcome = Outcome(error=why, how="cancelled")
+        self._unwind(Cancelled(why))
+
+    def report(self) -> None:
+        """Tell what the handler raised."""
+        raised, self.raised = self.raised or (), None
+        for error in raised:
+            try:
+                self.handler.failed(self, error)
+            except Exception:
+                continue
+
+    def end(self) -> None:
+        """Give the runner back, if there is one that can be used again."""
+        runner = getattr(self, "runner", None)
+        if runner is not None:
+            runner.home.release(runner)
+        if self._ended is not None:
+            self._ended(self)
+
+    # -- slices, on the thread that owns the event
 
     def resume(self, value: Any) -> Out:
-        """Give the waiting callback its answer; on the stepper that started the event."""
-        out: Out = self.runner.switch(value)
-        return out
+        """Give the waiting callback its answer."""
+        return self.understand(self.runner.switch(value))
 
     def throw(self, error: BaseException) -> Out:
-        """Raise ``error`` in the waiting callback; on the stepper that started the event."""
-        out: Out = self.runner.throw(error)
-        return out
+        """Raise ``error`` in the waiting callback."""
+        return self.understand(self.runner.throw(error))
 
-    def run(self) -> Ending:
-        """Run the handler to its end, in a runner; what it returns is how the event ended."""
+    def understand(self, out: Any) -> Out:
+        """What came out of a switch to this event's runner, if it came from there.
+
+        Anything else ends the event with its refusal: the handler, or what it calls, switches greenlets
+        behind our back, and nobody can tell whose answer would be given to whom.
+        """
+        runner = self.runner
+        if type(out) is tuple and out and out[0] is runner and not runner.broken:
+            if len(out) == 3:
+                self.asked = out[1]
+                return out[1], out[2]
+            if len(out) == 2 and type(out[1]) is Outcome:
+                return out[1]
+        return self.broke(ForeignSwitchError(_FOREIGN.format(self.handler.plugin)), out)
+
+    def broke(self, error: BaseException, out: Any = None) -> Outcome:
+        """End an event whose handler did not come back the way it went in."""
+        self.runner.broken = True
+        if type(out) is tuple and out and type(out[0]) is Runner:
+            out[0].broken = True
+        self._raised(error)
+        self.outcome = self.handler.refusal(
+            summary(self.handler.plugin, self.handler.phase, error), "raised"
+        )
+        self._unwind(Cancelled("the event was refused"))
+        return self.outcome
+
+    def _unwind(self, error: BaseException) -> None:
+        runner = self.runner
+        if not runner.dead and runner.event is self:
+            try:
+                runner.throw(error)
+            except Cancelled:
+                raise
+            except BaseException as other:
+                self._raised(other)
+
+    # -- in the runner
+
+    def run(self) -> Outcome:
+        """Run the handler to its end; what it returns is how the event ended."""
         try:
             self.handler.call()
         except Unwind as unwinding:
-            error = hidden(unwinding)
+            error = masked_exception(unwinding)
             if error is not None:
-                self.handler.failed(self, error)
-                self._tell_kong(error, HIDDEN)
-        except Abandoned:
-            if self.ending is None:
-                self.ending = Ending(error=f"event {self.id} was interrupted")
+                self._raised(error)
+                self._tell_kong(error, MASKED)
+        except Cancelled:
+            if self.outcome is None:
+                self.outcome = self.handler.refusal(f"event {self.id} was interrupted")
         except BaseException as error:
-            if self.ending is None:
+            self._raised(error)
+            if self.outcome is None:
                 self._fail(error)
-            else:
-                self.handler.failed(self, error)
-                if self.ending.call is not None:
-                    self._tell_kong(error, AFTER)
-        return self.ending or RETURNED
+            elif self.outcome.call is not None:
+                self._tell_kong(error, AFTER)
+        return self.outcome or RETURNED
+
+    def _raised(self, error: BaseException) -> None:
+        self.raised = [*(self.raised or ()), error]
 
     def _fail(self, error: BaseException) -> None:
-        """Tell our log, settle how the event ends, and tell Kong's log if that does not."""
+        """Settle how the event ends, and tell Kong's log if that does not."""
         handler = self.handler
-        handler.failed(self, error)
-        self.ending = handler.refusal(summary(handler.plugin, handler.phase, error))
-        if self.ending.error is None:
+        self.outcome = handler.refusal(summary(handler.plugin, handler.phase, error), "raised")
+        if self.outcome.error is None:
             self._tell_kong(error)
 
     def _tell_kong(self, error: BaseException, remark: str = "") -> None:
         handler = self.handler
         try:
             text = summary(handler.plugin, handler.phase, error) + remark
-            self.runner.ask(LOG_ERROR, (text,))
-        except (PDKError, Abandoned):
+            self.runner.ask(self.runner, LOG_ERROR, (text,))
+        except (PDKError, Cancelled):
             pass
 
-    def abandon(self, why: str) -> None:
-        """Unwind the handler, which waits in a callback that nobody will answer.
 
-        Only on the stepper that started the event, which then releases the runner.
-        """
-        self.ending = Ending(error=why)
-        self.throw(Abandoned(why))
+_FOREIGN: Final = (
+    "the plugin {} switched to another greenlet in the middle of an event (gevent, eventlet, or a switch"
+    " of its own): call nothing that switches greenlets in a handler"
+)
 
 
 class Runner(greenlet):
-    """A greenlet that runs events, one after another."""
+    """A greenlet that runs events, one after another.
 
-    event: Event
+    :param home: the pool that it goes back to.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, home: Runners) -> None:
         super().__init__()
+        self.home = home
+        self.event: Event | None = None
+        """What it runs; None while it is at rest."""
+        self.broken = False
+        """Whether something other than this module has switched to or from it."""
         self.ask: Callable[..., Any] = getcurrent().switch
-        """Switch to the stepper with a callback's method and arguments; comes back with the
-        answer."""
+        """Switch to the worker with this runner and what Kong is to be told; comes back with the answer."""
 
     def run(self, event: Event) -> None:
-        """Run ``event``, hand out its :class:`Ending`, and wait for the next one."""
+        """Run ``event``, hand out its :class:`Outcome`, and wait for the next one."""
         while True:
             self.event = event
-            ending = event.run()
-            del event, self.event
-            event = self.ask(ending)
+            outcome = event.run()
+            del event
+            self.event = None
+            event = self.ask(self, outcome)
 
 
 class Runners:
@@ -255,19 +350,18 @@ class Runners:
             runner = self._idle.pop()
             runner.gr_context = None
         except IndexError:
-            runner = Runner()
+            runner = Runner(self)
         event.runner = runner
-        out: Out = runner.switch(event)
-        return out
+        return event.understand(runner.switch(event))
 
-    def release(self, event: Event) -> None:
-        """Take back the runner of an event that is over."""
-        if event.runner.dead:
+    def release(self, runner: Runner) -> None:
+        """Take back the runner of an event that is over, if it is at rest."""
+        if runner.dead or runner.broken or runner.event is not None:
             return
         if len(self._idle) < self._spare:
-            self._idle.append(event.runner)
+            self._idle.append(runner)
         else:
-            event.runner.throw(GreenletExit)
+            runner.throw(GreenletExit)
 
     def close(self) -> None:
         """End the idle runners."""
@@ -277,9 +371,16 @@ class Runners:
 
 def summary(plugin: str, phase: str, error: BaseException) -> str:
     """One line for Kong's log: the plugin, the phase, where it happened and what it was."""
-    what = " ".join("".join(traceback.format_exception_only(error)).split())
-    text = f"plugin {plugin} failed in {phase}: {what}{place(error)}"
+    text = f"plugin {plugin} failed in {phase}: {describe(error)}{place(error)}"
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def describe(error: BaseException) -> str:
+    """An exception's type and text in one line, whatever its own methods raise."""
+    try:
+        return " ".join("".join(traceback.format_exception_only(error)).split())
+    except Exception:
+        return f"{type(error).__name__} (its text cannot be had)"
 
 
 def place(error: BaseException) -> str:
@@ -299,7 +400,8 @@ def callback(method: str, *args: Any) -> Any:
     :raises OutsideEventError: where no event runs.
     :raises EventEndedError: after the event's last message.
     """
-    return _runner(method).ask(method, args)
+    runner = _runner(method)
+    return runner.ask(runner, method, args)
 
 
 def finish(method: str, *args: Any) -> NoReturn:
@@ -307,7 +409,7 @@ def finish(method: str, *args: Any) -> NoReturn:
 
     Arguments and errors are those of :func:`callback`.
     """
-    _runner(method).event.ending = Ending((method, args))
+    _running(_runner(method)).outcome = Outcome((method, args), how="exited")
     raise Unwind
 
 
@@ -319,7 +421,7 @@ def current() -> Event:
     runner = getcurrent()
     if type(runner) is not Runner:
         raise _outside("the current event")
-    return runner.event
+    return _running(runner)
 
 
 def _runner(method: str) -> Runner:
@@ -327,12 +429,18 @@ def _runner(method: str) -> Runner:
     runner = getcurrent()
     if type(runner) is not Runner:
         raise _outside(method)
-    event = runner.event
-    if event.ending is not None:
+    event = _running(runner)
+    if event.outcome is not None:
         raise _ended(event, method)
     if method in event.forbidden:
         raise _forbidden(event, method)
     return runner
+
+
+def _running(runner: Runner) -> Event:
+    event = runner.event
+    assert event is not None
+    return event
 
 
 def _outside(method: str) -> OutsideEventError:
@@ -352,7 +460,7 @@ def _outside(method: str) -> OutsideEventError:
 
 
 def _ended(event: Event, method: str) -> EventEndedError:
-    call = event.ending.call if event.ending is not None else None
+    call = event.outcome.call if event.outcome is not None else None
     after = f"after {call[0]}, which" if call is not None else f"after event {event.id}"
     return EventEndedError(f"{method} was called {after} ended: Kong no longer listens to it")
 

@@ -1,4 +1,4 @@
-"""Finds exceptions that an ``exit`` in a ``finally`` block has hidden.
+"""Finds exceptions that an ``exit`` in a ``finally`` block has masked.
 
 ``kong.response.exit`` unwinds the handler with an exception of its own.  In a ``finally`` block that
 replaces the one that was on its way, and nobody would hear of it again.  In an ``except`` block the same
@@ -15,7 +15,7 @@ import tokenize
 import traceback
 
 
-def hidden(unwinding: BaseException) -> BaseException | None:
+def masked_exception(unwinding: BaseException) -> BaseException | None:
     """The exception that was on its way when a ``finally`` block began to unwind the handler.
 
     :param unwinding: what unwound it, caught.

@@ -10,7 +10,7 @@ Rules kept here:
   not depend on the cuts;
 * text that is not UTF-8 travels as str: it is decoded, and encoded again, with surrogate escapes;
   binary is bytes, both ways;
-* what is no request is a :class:`FrameError`, after which the decoder is of no more use: nobody
+* what is not a request is a :class:`FrameError`, after which the decoder is of no more use: nobody
   can tell where the next frame begins;
 * no frame may take more memory than :data:`MAX_FRAME`, and no length that a frame merely announces
   is believed beyond :data:`MAX_ITEMS`.
@@ -23,6 +23,8 @@ from typing import Any, Final
 
 import msgpack
 
+from ..runtime.connection import ProtocolError
+
 MAX_FRAME: Final = 100 * 1024 * 1024
 """Bytes; msgpack's own default.  A request carries a body whole, and Kong limits bodies itself."""
 
@@ -34,8 +36,8 @@ _LARGE_FRAME: Final = 1024 * 1024
 """A decoder that held a frame of this size is replaced, because its buffer never shrinks."""
 
 
-class FrameError(ValueError):
-    """The peer sent something that is no MessagePack-RPC request."""
+class FrameError(ProtocolError):
+    """The peer sent something that is not a MessagePack-RPC request."""
 
 
 class Decoder:
@@ -74,7 +76,7 @@ class Decoder:
         """The next request.
 
         :returns: message id, method and params as they came (any type), or None until more is fed.
-        :raises FrameError: for bytes that are no MessagePack, and for a frame that is no request.
+        :raises FrameError: for bytes that are not MessagePack, and for a frame that is not a request.
         """
         unpacker = self._unpacker
         if unpacker.tell() == self._fed:
@@ -85,7 +87,7 @@ class Decoder:
             return None
         except Exception as error:
             reason = str(error) or type(error).__name__
-            raise FrameError(f"the bytes are no MessagePack: {reason}") from None
+            raise FrameError(f"the bytes are not MessagePack: {reason}") from None
         end = unpacker.tell()
         if end - self._held > _LARGE_FRAME and end == self._fed:
             self._restart()
@@ -95,7 +97,7 @@ class Decoder:
             kind, message_id, method, params = frame
             if type(kind) is int and kind == 0 and type(message_id) is int and message_id >= 0:
                 return message_id, method, params
-        raise FrameError(f"the frame is no request [0, msgid, method, params]: {frame!r:.200}")
+        raise FrameError(f"the frame is not a request [0, msgid, method, params]: {frame!r:.200}")
 
 
 def packer() -> Callable[[Any], bytes]:
@@ -111,17 +113,6 @@ def packer() -> Callable[[Any], bytes]:
         buf_size=_INITIAL_BUFFER,
     ).pack
     return pack
-
-
-def failure(pack: Callable[[Any], bytes], message_id: int, text: str) -> bytes:
-    """The bytes of a response that carries an error.
-
-    :param text: any text; what UTF-8 cannot carry in it is escaped.
-    """
-    try:
-        return pack([1, message_id, text, None])
-    except UnicodeEncodeError:
-        return pack([1, message_id, text.encode("utf-8", "backslashreplace").decode(), None])
 
 
 def notification(label: str, argument: Any) -> bytes:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import RPCError
 from ..events.event import Event, Handler
-from ..events.placement import Pace
+from ..events.placement import Placement
 from ..pdk import kong
 from ..plugins.registry import Plugin
 
@@ -70,7 +70,7 @@ class Instances:
         self._failed = failed
         self._lock = threading.Lock()
         self._by_id: dict[int, Instance] = {}
-        self._paces: dict[tuple[str, str], Pace] = {}
+        self._placements: dict[tuple[str, str], Placement] = {}
         self._last_start: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
 
@@ -91,7 +91,9 @@ class Instances:
                     partial(method, kong),
                     self._failed,
                     fail_open=plugin.on_error == "continue",
-                    pace=self._paces.setdefault((plugin.name, phase), Pace()),
+                    placement=self._placements.setdefault(
+                        (plugin.name, phase), Placement()
+                    ),
                 )
                 for phase, method in plugin.handlers(settings).items()
             }

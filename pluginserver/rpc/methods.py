@@ -12,46 +12,32 @@ Rules kept here:
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 from collections.abc import Callable
-from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from ..errors import PluginServerError, RPCError
+from ..errors import RPCError
+from ..events.event import Event
 from ..plugins.registry import Plugins
+from ..runtime.requests import Peer, Request, Task
+from ..spec import methods as names
+from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
+from .calls import Context, Control, Start, Step, StepError
 from .instances import Instances
 
-HANDLE_EVENT: Final = "plugin.HandleEvent"
-STEP_ERROR: Final = "plugin.StepError"
-STEPS: Final = frozenset(
-    {
-        "plugin.Step",
-        STEP_ERROR,
-        "plugin.StepMultiMap",
-        "plugin.StepCredential",
-        "plugin.StepRoute",
-        "plugin.StepService",
-        "plugin.StepConsumer",
-        "plugin.StepMemoryStats",
-    }
-)
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 
 
-class Kind(Enum):
-    """What a request asks for; the comments say what comes with it."""
+class Tasks(Protocol):
+    """The events that wait for a step, and those that run."""
 
-    START = 1  # the Handler to start, None
-    STEP = 2  # the event's id, the callback's answer
-    RAISE = 3  # the event's id, the text that the callback raises
-    CONTROL = 4  # a function, its argument
+    def claim(self, number: int) -> Task | None:
+        """Take an event out of those that wait; None when it is not there."""
 
-
-START: Final = Kind.START
-STEP: Final = Kind.STEP
-RAISE: Final = Kind.RAISE
-CONTROL: Final = Kind.CONTROL
+    def is_running(self, number: int) -> bool:
+        """Whether an event runs."""
 
 
 class Methods:
@@ -59,25 +45,37 @@ class Methods:
 
     :param plugins: the server's plugins.
     :param instances: their instances.
+    :param tasks: the events that steps can be for.
+    :param ended: told of each event that is over, once, on the thread that owned it.
     """
 
-    def __init__(self, plugins: Plugins, instances: Instances) -> None:
+    def __init__(
+        self,
+        plugins: Plugins,
+        instances: Instances,
+        tasks: Tasks,
+        ended: Callable[[Event], object] | None = None,
+    ) -> None:
         self._plugins = plugins
         self._instances = instances
+        self._tasks = tasks
+        self._ended = ended
+        self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
-            "plugin.SetPluginDir": self._set_plugin_dir,
-            "plugin.GetPluginInfo": self._get_plugin_info,
-            "plugin.GetStatus": self._get_status,
-            "plugin.StartInstance": self._start_instance,
-            "plugin.InstanceStatus": self._instance_status,
-            "plugin.CloseInstance": self._close_instance,
+            names.SET_PLUGIN_DIR: self._set_plugin_dir,
+            names.GET_PLUGIN_INFO: self._get_plugin_info,
+            names.GET_STATUS: self._get_status,
+            names.START_INSTANCE: self._start_instance,
+            names.INSTANCE_STATUS: self._instance_status,
+            names.CLOSE_INSTANCE: self._close_instance,
         }
 
-    def read(self, method: Any, params: Any) -> tuple[Kind, Any, Any]:
-        """Understand a request, without doing anything yet.
+    def read(self, peer: Peer, message_id: int, method: Any, params: Any) -> Request[Context]:
+        """Understand a request, without doing anything yet; an event that it steps is claimed.
 
-        :returns: its kind, and what :class:`Kind` says of it.
-        :raises RPCError: when it cannot be understood, or names an instance that is not there.
+        :param peer: who is answered.
+        :returns: the request, to be given to the thread that it is for.
+        :raises RPCError: when it cannot be understood, or names what is not there.
         """
         if type(params) is not list and params is not None:
             raise RPCError(f"params must be an array of one argument, got {_shown(params)}")
@@ -85,32 +83,48 @@ class Methods:
         if type(argument) is dict:
             if "EventId" in argument:
                 if (type(method) is str and method in STEPS) or argument.keys() <= _STEP_KEYS:
-                    return _step(method, argument)
+                    return self._step(peer, message_id, method, argument)
             elif method == HANDLE_EVENT and "InstanceId" in argument:
-                return self._start(argument)
+                return self._start(peer, message_id, argument)
             elif bytes in map(type, argument):
                 plain = {_text(key): value for key, value in argument.items()}
-                return self.read(_text(method), [plain])
+                return self.read(peer, message_id, _text(method), [plain])
         method = _text(method)
         if method == HANDLE_EVENT:
-            return self._start(_record(method, argument))
+            return self._start(peer, message_id, _record(method, argument))
         if type(method) is str and method in STEPS:
-            return _step(method, _record(method, argument))
+            return self._step(peer, message_id, method, _record(method, argument))
         function = self._control.get(method) if type(method) is str else None
         if function is None:
             raise _no_method(method)
-        return CONTROL, function, argument
+        return Control(peer, message_id, function, argument)
 
-    def _start(self, argument: dict[Any, Any]) -> tuple[Kind, Any, Any]:
+    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> Start:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
         if type(phase) is not str:
             phase = _string("EventName", phase)
         try:
-            return START, self._instances.handler(instance_id, phase), None
+            handler = self._instances.handler(instance_id, phase)
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
+        return Start(peer, message_id, Event(self._next_event_id(), handler, self._ended))
+
+    def _step(self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]) -> Step:
+        event_id = argument.get("EventId") or 0
+        data = argument.get("Data")
+        if type(event_id) is not int:
+            _integer("EventId", event_id)
+        event = self._tasks.claim(event_id)
+        if event is None:
+            if self._tasks.is_running(event_id):
+                raise RPCError(f"event {event_id} is running: it does not wait for a step")
+            raise RPCError(f"No running event {event_id}")
+        assert isinstance(event, Event)
+        if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
+            return StepError(peer, message_id, event, _text(data or ""))
+        return Step(peer, message_id, event, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
         self._plugins.set_directory(_string("the directory", argument))
@@ -155,29 +169,6 @@ def first_id() -> int:
     lets a stale id reach another configuration's instance.
     """
     return time.time_ns() // 1000
-
-
-def control(function: Callable[[Any], object], argument: Any) -> object:
-    """Call a control method.
-
-    :raises RPCError: for every error that a client can cause.
-    """
-    try:
-        return function(argument)
-    except RPCError:
-        raise
-    except PluginServerError as error:
-        raise RPCError(str(error)) from error
-
-
-def _step(method: Any, argument: dict[Any, Any]) -> tuple[Kind, Any, Any]:
-    event_id = argument.get("EventId") or 0
-    data = argument.get("Data")
-    if type(event_id) is not int:
-        _integer("EventId", event_id)
-    if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
-        return RAISE, event_id, _text(data or "")
-    return STEP, event_id, data
 
 
 def _no_method(method: Any) -> RPCError:

@@ -1,4 +1,4 @@
-"""One client's socket: bytes in and out, never blocking.
+"""One client's socket: bytes in and out, never blocking; what they mean is its codec's business.
 
 Rules kept here:
 
@@ -17,9 +17,9 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from typing import Any, Final
+from typing import Final, Generic, Protocol
 
-from ..rpc.frames import Decoder
+from .requests import C, Request
 
 READ_SIZE: Final = 65_536
 """Bytes: one read empties a Unix socket's usual buffer of many small requests."""
@@ -28,16 +28,39 @@ READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT
 
 
-class Connection:
+class ProtocolError(ValueError):
+    """The client sent what its codec cannot understand: the connection is of no more use."""
+
+
+class Codec(Protocol[C]):
+    """What the bytes of one connection mean."""
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived.
+
+        :raises ProtocolError: when it can be no part of a request.
+        """
+
+    def request(self, peer: Connection[C]) -> Request[C] | None:
+        """The next request that has arrived whole, None until more is fed.
+
+        What cannot be a request but leaves the rest readable is answered here.
+
+        :raises ProtocolError: when nobody can tell where the next request begins.
+        """
+
+
+class Connection(Generic[C]):
     """One client.
 
     :param sock: the accepted socket; it is made non-blocking and belongs to this object from now
         on.
     :param poller: the epoll set that the leader polls.
+    :param codec: what the bytes mean.
     """
 
     __slots__ = (
-        "_decoder",
+        "_codec",
         "_lock",
         "_poller",
         "_receive",
@@ -48,7 +71,7 @@ class Connection:
         "fd",
     )
 
-    def __init__(self, sock: socket.socket, poller: select.epoll) -> None:
+    def __init__(self, sock: socket.socket, poller: select.epoll, codec: Codec[C]) -> None:
         sock.setblocking(False)
         self.fd = sock.fileno()
         self.closed = False
@@ -56,7 +79,7 @@ class Connection:
         self._receive = sock.recv
         self._poller = poller
         self._registered = False
-        self._decoder = Decoder()
+        self._codec = codec
         self._unsent = b""
         self._lock = threading.Lock()
 
@@ -70,7 +93,7 @@ class Connection:
         """Read what has arrived.
 
         :returns: False when the client is gone.
-        :raises FrameError: when a frame is too large.
+        :raises ProtocolError: when it is nothing that the codec can take.
         """
         try:
             data = self._receive(READ_SIZE)
@@ -80,17 +103,17 @@ class Connection:
             return False
         if not data:
             return False
-        self._decoder.feed(data)
+        self._codec.feed(data)
         return True
 
-    def request(self) -> tuple[int, Any, Any] | None:
+    def request(self) -> Request[C] | None:
         """The next request that has arrived whole; None also while replies wait to be sent.
 
-        :raises FrameError: when what arrived is no request.
+        :raises ProtocolError: when what arrived is not a request.
         """
         if self._unsent or self.closed:
             return None
-        return self._decoder.request()
+        return self._codec.request(self)
 
     def send(self, data: bytes) -> None:
         """Send a frame; a client that is gone is passed over in silence."""

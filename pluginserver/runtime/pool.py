@@ -1,11 +1,75 @@
-"""The steppers of one server: what they share, who leads, who works, and when it is too late.
+"""The threads of one server: what they share, who leads, who works, and what waits for a thread.
 
-The theory of operation is told in :mod:`.steppers`; this is its other half, with the watchdog.  Rules
-kept here:
+Theory of operation
+===================
 
-* whoever changes who leads holds the lock, and the baton;
-* a leader is hired even when no more workers may be;
-* what is in ``waiting`` and ``jobs`` is claimed by taking it out, by one thread at a time.
+The pattern is called Leader/Followers.  A greenlet can only be switched on the thread that made it, so
+each task belongs to one thread, its owner, which begins it and hands it every step.  Threads that wake each
+other for every message cost more than the work itself, so one thread, the *leader*, does all that it can
+alone: it polls the connections, reads, decodes, and runs inline what may share its thread.
+
+**Leadership** is a lock of the leader's.  It is released for each *slice*, the time in which code runs
+that is not ours, and regained afterwards.  When a slice lasts too long, the clock (:mod:`.clock`) acquires
+it instead and promotes another thread, which goes on with what the old leader had read but not handled.
+The old leader finds its leadership gone when the slice ends, settles that one request, and is a worker
+from then on.  Each term has a lock of its own: who comes back must not regain that of a successor.
+
+**Workers** take requests from their inboxes.  A task that does not run inline has its thread to itself
+from its beginning to its end; when no thread is free its request waits in the backlog.
+
+The shared fields
+=================
+
+=================== ============================ ========================== ==============================
+field               written by                   guard                      read by
+=================== ============================ ========================== ==============================
+inbox               any thread (``put``)         SimpleQueue                its thread
+live, holding       its thread; holding: the     none; the pool's lock      its thread; the pool
+                    pool
+current             its thread                   none: stored before        the clock, stop
+                                                 ``claimed`` is loaded
+began               its thread                   none: one store            the clock
+leading             its thread (True); it and    leadership                 its thread; who posts, *after*
+                    the clock (False)                                       ``put``
+leadership          leader: release, regain;     the lock itself            both
+                    clock, stop: acquire
+connections         acceptor: add; leader: drop  dict store, ``del``        leader
+waiting             owner: add; leader, clock,   ``dict.pop`` is the claim  clock (a copy)
+                    owner at its end: pop
+in_flight           leader, clock: add; who      ``dict.pop``               clock, stop (a copy)
+                    claimed, or settled: pop
+a request's claim   leader, worker, clock, stop  ``list.pop``               all
+reading             leader                       leadership                 the next leader
+active              leader                       none                       clock, *after* storing dozing
+dozing              clock; leader (False)        none                       leader, *after* storing active
+leader, groups      all                          lock                       clock: leader without it
+Event.outcome       its thread; who claimed its  the claim                  its thread
+                    request
+=================== ============================ ========================== ==============================
+
+Where no guard is named, CPython's own atomicity is relied upon: of one store, of ``dict.pop``,
+``list.pop`` and ``list(dict)``, and, for "stored before ... loaded", that of two threads which each store
+one attribute and then load the other's at least one sees the other's store.
+
+The states
+==========
+
+::
+
+    thread   SPAWNED -> IDLE -> WORKING <-> PARKED -> IDLE -> ENDED
+             IDLE -> LEADING -> (slice) -> LEADING | WORKING
+    request  RUNNING -> CLAIMED by the thread that ran it | by the clock, or at the server's end
+
+PARKED is a thread whose tasks wait for steps: it takes those, and nothing else.
+
+Rules kept here:
+
+* whoever changes who leads holds the lock; a leader is spawned even when no more workers may be;
+* a thread that may be interrupted (see :mod:`.interrupts`) takes no lock;
+* a thread sets ``leading`` before it drains its inbox and polls, and who posts looks at ``leading`` after
+  posting: no post is slept through;
+* a task is in ``waiting`` before its callback is sent: the step may arrive before ``send`` returns;
+* a connection leaves the table before its socket is closed: the number is used again at once.
 """
 
 from __future__ import annotations
@@ -15,344 +79,265 @@ import os
 import queue
 import select
 import threading
-from collections import deque
-from collections.abc import Iterator
-from time import monotonic
-from typing import Any, Final
+from collections import Counter
+from collections.abc import Callable
+from typing import Final, Generic
 
 from .. import logs
-from ..errors import RPCError
-from ..events.event import Abandoned, Event
-from ..rpc.frames import failure, packer
-from ..rpc.methods import Methods, first_id
+from .backlog import Backlog
 from .connection import Connection
-from .interrupts import raise_in
-from .requests import LEAD, STOP, Abandon, Job, last_reply
-from .switch_interval import LONG, Fairness
-from .worker import Stepper
-
-STUCK: Final = 0.010
-"""Seconds in one slice after which the leader is replaced."""
-
-TICK: Final = 0.005
-"""Seconds between two looks of the watchdog."""
-
-QUIET_TICKS: Final = 100
-"""Looks in a row that find nothing done, before the watchdog goes to sleep."""
+from .options import Options
+from .requests import PROMOTE, SHUTDOWN, C, Request, Task, Work
+from .thread import PoolThread
 
 IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
 
-UNWIND: Final = 2.0
-"""Seconds that the threads get to end, at the end; after half of it they are interrupted."""
+CONTROL_THREADS: Final = 2
+"""Threads for what is no task: plugins are loaded and configured there."""
+
+EVENTS: Final = "events"
+CONTROL: Final = "control"
 
 
-class Crew:
-    """The steppers of one server, and what they share.
+class Group(Generic[C]):
+    """The threads that may take each other's work; the pool's lock guards it.
 
-    :param methods: what can be called.
+    :param limit: how many threads there may be.
+    :param share: how many of them one kind of task may hold.
+    """
+
+    def __init__(self, limit: int, share: int) -> None:
+        self.limit = limit
+        self.share = share
+        self.threads: dict[PoolThread, None] = {}
+        self.idle: list[PoolThread] = []
+        self.backlog: Backlog[C] = Backlog()
+        self.held: Counter[str] = Counter()
+        """How many threads each kind holds."""
+
+    def allows(self, kind: str) -> bool:
+        """Whether a kind may hold one thread more."""
+        return self.held[kind] < self.share
+
+    def hold(self, thread: PoolThread, kind: str) -> None:
+        """Count a thread for a kind."""
+        thread.holding = kind
+        self.held[kind] += 1
+
+    def release(self, thread: PoolThread) -> None:
+        """Count it for none any more."""
+        if thread.holding is not None:
+            self.held[thread.holding] -= 1
+            thread.holding = None
+
+
+class ThreadPool(Generic[C]):
+    """The threads of one server, and what they share.
+
+    :param spawn: makes a thread: its pool, its name, its group.
     :param name: what the threads' names begin with.
-    :param max_threads: how many workers there may be.
-    :param request_timeout: seconds after which a request is answered even if its handler still
-        runs.
-    :param callback_timeout: seconds after which an event whose step does not come is given up.
+    :param options: the server's settings.
     """
 
     def __init__(
         self,
-        methods: Methods,
+        spawn: Callable[[ThreadPool[C], str, str], PoolThread],
         name: str,
-        max_threads: int,
-        request_timeout: float,
-        callback_timeout: float,
+        options: Options,
     ) -> None:
-        self.methods = methods
-        self.name = name
+        self.options = options
         self.log = logs.get_logger()
-        self.next_event_id = itertools.count(first_id()).__next__
         self.poller = select.epoll()
         self.wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.poller.register(self.wakeup, select.EPOLLIN)
-        self.connections: dict[int, Connection] = {}
-        self.waiting: dict[int, Event] = {}
-        self.jobs: set[Job] = set()
-        self.reading: Connection | None = None
-        """The connection that the leader read last: its decoder may hold more requests."""
+        self.connections: dict[int, Connection[C]] = {}
+        self.waiting: dict[int, Task] = {}
+        self.in_flight: dict[Request[C], None] = {}
+        """The requests that are not in the leader's hands."""
+        self.reading: Connection[C] | None = None
+        """The connection that the leader read last: its codec may hold more requests."""
         self.active = False
-        """Whether the leader is doing something; written by the leader alone."""
+        """Whether the leader is doing something."""
         self.dozing = False
-        """Whether the watchdog sleeps, or is about to."""
+        """Whether the clock sleeps until something happens, or is about to."""
+        self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """Wakes the clock."""
+        self.stopping = threading.Event()
+        self.counts: Counter[str] = Counter()
+        """How often each limit was hit."""
         self.lock = threading.Lock()
-        """Guards what follows, and the handing over of the baton."""
-        self._max_threads = max_threads
-        self._request_timeout = request_timeout
-        self._callback_timeout = callback_timeout
-        self._steppers: set[Stepper] = set()
-        self._idle: list[Stepper] = []
-        self._resting: list[Stepper] = []
-        self._backlog: deque[Job] = deque()
-        self._leader: Stepper | None = None
+        self.leader: PoolThread | None = None
+        threads = options.max_threads
+        self.groups: Final[dict[str, Group[C]]] = {
+            EVENTS: Group(threads, -(-3 * threads // 4)),
+            CONTROL: Group(CONTROL_THREADS, CONTROL_THREADS),
+        }
+        self._spawn_thread = spawn
+        self._name = name
         self._numbers = itertools.count(1)
-        self._alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._stopping = threading.Event()
-        self._watchdog = threading.Thread(target=self._watch, name=f"{name}-watchdog", daemon=True)
-
-    def start(self) -> None:
-        """Start the leader and the watchdog."""
-        with self.lock:
-            self._appoint()
-        self._watchdog.start()
 
     # -- connections
 
-    def add(self, connection: Connection, greeting: bytes) -> None:
-        """Serve a new client, which is sent ``greeting`` first.
+    def add(self, connection: Connection[C]) -> None:
+        """Serve a new client.
 
         :raises OSError: when the system can watch no more of them; the connection is closed then.
         """
         self.connections[connection.fd] = connection
-        connection.send(greeting)
         try:
             connection.register()
         except OSError:
             self.drop(connection)
             raise
 
-    def drop(self, connection: Connection) -> None:
+    def drop(self, connection: Connection[C]) -> None:
         """Close a connection; the leader only, or before the leader knows of it."""
         del self.connections[connection.fd]
         connection.close()
 
-    def interrupt_poll(self) -> None:
+    def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
         os.eventfd_write(self.wakeup, 1)
 
-    # -- events and jobs
+    # -- tasks and requests
 
-    def claim(self, event_id: int) -> Event:
-        """Take an event out of ``waiting``: it is the caller's to step.
+    def claim(self, number: int) -> Task | None:
+        """Take a task out of ``waiting``: it is the caller's to go on with.
 
-        :raises RPCError: when it does not wait for a step.
+        :returns: None when it does not wait for a step.
         """
-        event = self.waiting.pop(event_id, None)
-        if event is not None:
-            return event
-        if any(job.event is not None and job.event.id == event_id for job in list(self.jobs)):
-            raise RPCError(f"event {event_id} is running: it does not wait for a step")
-        raise RPCError(f"No running event {event_id}")
+        return self.waiting.pop(number, None)
 
-    def take(self, job: Job) -> bool:
-        """Claim the right to answer a job; False when somebody else did."""
-        try:
-            self.jobs.remove(job)
-        except KeyError:
-            return False
-        return True
+    def is_running(self, number: int) -> bool:
+        """Whether a task runs, or waits for its turn to."""
+        return any(
+            request.task is not None and request.task.id == number
+            for request in list(self.in_flight)
+        )
 
-    def assign(self, job: Job) -> None:
-        """Have an event started on a worker.
+    def submit(self, request: Request[C], since: float) -> None:
+        """Give a request to a free thread, which it then has to itself; else it waits for one.
 
-        An idle one, else a new one, else one whose events all wait for Kong; else the job waits.
+        :param since: now, in seconds on the monotonic clock.
         """
-        self.jobs.add(job)
+        request.since = since
+        self.in_flight[request] = None
+        task = request.task
+        name, kind = (CONTROL, CONTROL) if task is None else (EVENTS, task.kind)
         with self.lock:
-            worker = self._idle_or_new()
-            if worker is None and self._resting:
-                worker = self._resting.pop()
-            if worker is None:
-                self._backlog.append(job)
-            else:
-                worker.post(job)
+            self.groups[name].backlog.append(kind, request)
+            self._assign(name)
 
-    def next_item(self, stepper: Stepper) -> Any:
+    def hand_over(self, request: Request[C], since: float) -> None:
+        """Give a request to the thread that owns its task.
+
+        :param since: now, in seconds on the monotonic clock.
+        """
+        assert request.task is not None and request.task.owner is not None
+        request.since = since
+        self.in_flight[request] = None
+        request.task.owner.post(request)
+
+    def next_item(self, thread: PoolThread) -> Work:
         """What a worker does next; waits for it."""
+        group = self.groups[thread.group]
         while True:
             with self.lock:
-                if not stepper.inbox.empty():
-                    return stepper.inbox.get_nowait()
-                if self._backlog:
-                    return self._backlog.popleft()
-                bench = self._resting if stepper.live else self._idle
-                bench.append(stepper)
+                if not thread.inbox.empty():
+                    return thread.inbox.get_nowait()
+                if not thread.live:
+                    group.release(thread)
+                    found = group.backlog.pop(group.allows)
+                    if found is not None:
+                        group.hold(thread, found[0])
+                        return found[1]
+                    group.idle.append(thread)
             try:
-                item = stepper.inbox.get(timeout=None if stepper.live else IDLE)
+                return thread.inbox.get(timeout=None if thread.live else IDLE)
             except queue.Empty:
-                item = None
-            with self.lock:
-                if stepper in bench:
-                    bench.remove(stepper)
-                    if item is None:
-                        return STOP
-            if item is not None:
-                return item
+                with self.lock:
+                    if thread in group.idle:
+                        group.idle.remove(thread)
+                        return SHUTDOWN
 
-    def expire(self, now: float) -> None:
-        """Answer the requests whose time is over, and give up the events that Kong has forgotten.
-
-        Jobs for which no thread could be had get one if there are any now.
-
-        :param now: seconds on the monotonic clock.
-        """
-        for job in list(self.jobs):
-            if now - job.since > self._request_timeout and self.take(job):
-                job.late = True
-                self._answer_late(job)
-        for event in list(self.waiting.values()):
-            waited = now - event.since
-            if waited > self._callback_timeout and self.waiting.pop(event.id, None) is not None:
-                why = f"Kong sent no step for event {event.id} in {waited:.0f} s"
-                event.owner.post(Abandon(event, why))
+    def withdraw(self, request: Request[C]) -> bool:
+        """Take a request out of the backlog; False when it is not there."""
         with self.lock:
-            for stepper in self._steppers:
-                if stepper.job is not None and stepper.job.late and stepper.ident is not None:
-                    raise_in(stepper.ident, Abandoned)
-            while self._backlog and (worker := self._idle_or_new()) is not None:
-                worker.post(self._backlog.popleft())
+            return any(group.backlog.remove(request) for group in self.groups.values())
 
-    def _answer_late(self, job: Job) -> None:
-        """Answer for a handler that still runs, or never began: Kong is about to stop waiting."""
-        why = f"the plugin did not answer within {self._request_timeout:g} s"
-        event, pack = job.event, packer()
-        if event is None:
-            job.connection.send(failure(pack, job.message_id, why))
-            return
-        event.ending = event.handler.refusal(why)
-        job.connection.send(last_reply(pack, job.message_id, event, event.ending))
-        self.log.error(
-            f"{why}: the request was answered without it",
-            plugin=event.handler.plugin,
-            phase=event.handler.phase,
-            instance=event.handler.instance_id,
-            event=event.id,
-        )
+    def refill(self) -> None:
+        """Find threads for what could have none, if there are any now."""
+        with self.lock:
+            for name in self.groups:
+                self._assign(name)
+
+    def _assign(self, name: str) -> None:
+        """Give what waits in a group's backlog to threads that are free; under the lock."""
+        group = self.groups[name]
+        while group.backlog.ready(group.allows) and (thread := self._free(name)) is not None:
+            found = group.backlog.pop(group.allows)
+            assert found is not None
+            group.hold(thread, found[0])
+            thread.post(found[1])
 
     # -- threads
 
-    def _idle_or_new(self) -> Stepper | None:
-        """A worker with nothing to do, or None when there may be no more; under the lock."""
-        if self._idle:
-            return self._idle.pop()
-        if len(self._steppers) <= self._max_threads:
-            return self._hire()
+    def threads(self) -> list[PoolThread]:
+        """All threads that there are."""
+        return [thread for group in self.groups.values() for thread in list(group.threads)]
+
+    def _free(self, name: str) -> PoolThread | None:
+        """A thread with nothing to do, or None when there may be no more; under the lock."""
+        group = self.groups[name]
+        if group.idle:
+            return group.idle.pop()
+        leaders = int(name == EVENTS)
+        if len(group.threads) < group.limit + leaders:
+            return self._spawn(name)
         return None
 
-    def _hire(self) -> Stepper | None:
-        """A new stepper, or None when the system gives no thread; under the lock."""
-        stepper = Stepper(self, f"{self.name}-{next(self._numbers)}")
+    def _spawn(self, name: str) -> PoolThread | None:
+        """A new thread, or None when the system gives none; under the lock."""
+        thread = self._spawn_thread(self, f"{self._name}-{next(self._numbers)}", name)
         try:
-            stepper.start()
+            thread.start()
         except RuntimeError as error:
             self.log.error(f"no thread could be started: {error}")
             return None
-        self._steppers.add(stepper)
-        return stepper
+        self.groups[name].threads[thread] = None
+        return thread
 
-    def dismiss(self, stepper: Stepper) -> None:
-        """Forget a stepper whose thread ends."""
+    def promote(self) -> None:
+        """Have a thread lead, when nobody does."""
         with self.lock:
-            self._steppers.discard(stepper)
-
-    # -- the watchdog
-
-    def wake_watchdog(self) -> None:
-        """Let the watchdog look again; the leader only."""
-        self.dozing = False
-        self._alarm.put(None)
-
-    def _watch(self) -> None:
-        quiet = 0
-        fairness = Fairness()
-        while not self._stopping.wait(TICK):
-            now = monotonic()
-            fairness.look(now, self._busy_since(now - LONG))
-            leader = self._leader
-            if leader is None:
-                with self.lock:
-                    self._appoint()
-                continue
-            began = leader.began
-            if began and now - began > STUCK:
-                self._replace(leader, began)
-            quiet = 0 if self.active else quiet + 1
-            if quiet > QUIET_TICKS:
-                self.dozing = True
-                if not self.active:
-                    self._alarm.get()
-                self.dozing = False
-                quiet = 0
-
-        fairness.close()
-
-    def _busy_since(self, before: float) -> Iterator[int]:
-        """The threads that have been working for one request since ``before``."""
-        for stepper in list(self._steppers):
-            job, ident = stepper.job, stepper.ident
-            if job is not None and ident is not None and job.since < before:
-                yield ident
-
-    def _replace(self, leader: Stepper, began: float) -> None:
-        """Take the baton from a leader that is in a slice, and appoint another."""
-        blocking: Event | None = None
-        with self.lock:
-            if not leader.baton.acquire(False):
+            if self.stopping.is_set():
                 return
-            leader.leading = False
-            leader.job = None
-            if leader.task is not None:
-                connection, message_id, event = leader.task
-                leader.job = Job(connection, message_id, event, None, None, leader.began)
-                self.jobs.add(leader.job)
-                if event is not None and leader.began == began:
-                    event.handler.pace.block()
-                    blocking = event
-            self._leader = None
-            self._appoint()
-        if blocking is not None:
-            handler = blocking.handler
-            self.log.info(
-                "the handler blocks: it runs on worker threads from now on",
-                plugin=handler.plugin,
-                phase=handler.phase,
-                instance=handler.instance_id,
-                event=blocking.id,
-            )
+            group = self.groups[EVENTS]
+            self.leader = group.idle.pop() if group.idle else self._spawn(EVENTS)
+            if self.leader is not None:
+                self.leader.post(PROMOTE)
 
-    def _appoint(self) -> None:
-        """Have a stepper lead, when nobody does; under the lock.
+    def remove(self, thread: PoolThread) -> None:
+        """Forget a thread that ends; if it led, another one does from now on."""
+        self.groups[thread.group].threads.pop(thread, None)
+        if self.leader is thread:
+            self.promote()
 
-        A leader is hired beyond the limit of threads: without one there is no server.
-        """
-        self._leader = self._idle.pop() if self._idle else self._hire()
-        if self._leader is not None:
-            self._leader.post(LEAD)
+    # -- the clock, and the end
 
-    # -- the end
+    def wake_clock(self) -> None:
+        """Let the clock look again; the leader, or the end."""
+        self.dozing = False
+        self.alarm.put(None)
 
     def quiet(self) -> bool:
         """Whether no request is being worked on, and no step can come any more."""
-        return not (self.jobs or self.active or (self.waiting and self.connections))
+        return not (self.in_flight or self.active or (self.waiting and self.connections))
 
-    def stop(self) -> list[str]:
-        """End the threads: unwind the handlers that wait, and interrupt those that run.
-
-        :returns: the names of the threads that could not be ended; they are daemons.
-        """
-        self._stopping.set()
-        self._alarm.put(None)
-        self._watchdog.join()
-        with self.lock:
-            steppers = list(self._steppers)
-        for stepper in steppers:
-            stepper.post(STOP)
-        deadline = monotonic() + UNWIND
-        for stepper in steppers:
-            while stepper.is_alive() and monotonic() < deadline:
-                stepper.join(0.05)
-                overdue = monotonic() > deadline - UNWIND / 2
-                if overdue and stepper.is_alive() and stepper.ident is not None:
-                    raise_in(stepper.ident, Abandoned)
+    def close(self) -> None:
+        """Close what is left, when all threads have ended."""
         for connection in list(self.connections.values()):
             self.drop(connection)
         self.poller.close()
         os.close(self.wakeup)
-        return [stepper.name for stepper in steppers if stepper.is_alive()]

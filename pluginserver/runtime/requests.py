@@ -1,97 +1,182 @@
-"""What steppers give each other to do, and the replies that come of it.
+"""What workers are given to do: requests of clients, and what the pool itself asks of them.
 
-A request that the leader does not handle to its end itself is a :class:`Job`.  Who takes a job out
-of the crew's jobs has claimed the right to answer it.
+A :class:`Request` is made once, by the codec of the connection that it came on, and lives until it is
+settled.  Its states::
+
+    RUNNING --> CLAIMED by the worker that ran it, which sends the reply
+            --> CLAIMED by the clock (or at the server's end), which has sent a refusal
+
+A claim is an atomic ``list.pop`` (see :mod:`.interrupts`).  What a request does is the business of the
+room above: the runtime calls :meth:`Request.perform` on the right thread, and knows a :class:`Task`, what
+runs in slices on one thread, only by what is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, Generic, Protocol, TypeVar
 
-from ..events.event import Ending, Event, Out
-from ..rpc.frames import failure
-from .connection import Connection
+from .interrupts import Interruptible
 
+C = TypeVar("C")
+"""What a thread keeps for the requests that it runs."""
 
-class Job:
-    """A request that is not in the leader's hands: on its way to a worker, or on one.
-
-    :param event: the event that it starts or steps; None for a control request.
-    :param act: what does the work: it takes ``value``, and what it gives comes out of the event.
-        None to have a worker start the event.
-    :param since: when the request came, in seconds on the monotonic clock.
-
-    ``late`` says that it was answered because its time was over.
-    """
-
-    __slots__ = ("act", "connection", "event", "late", "message_id", "since", "value")
-
-    def __init__(
-        self,
-        connection: Connection,
-        message_id: int,
-        event: Event | None,
-        act: Callable[[Any], Any] | None,
-        value: Any,
-        since: float,
-    ) -> None:
-        self.late = False
-        self.connection = connection
-        self.message_id = message_id
-        self.event = event
-        self.act = act
-        self.value = value
-        self.since = since
-
-
-class Abandon:
-    """Told to the owner of an event that nobody waits for any more; the event is claimed
-    already."""
-
-    __slots__ = ("event", "why")
-
-    def __init__(self, event: Event, why: str) -> None:
-        self.event = event
-        self.why = why
-
-
-LEAD: Final = object()
-"""Told to a stepper that holds the baton from now on."""
-
-STOP: Final = object()
-"""Told to every stepper at the end."""
+SLOW: Final = 0.002
+"""Seconds.  A slice that computes takes microseconds; a network call takes milliseconds."""
 
 LATE: Final = "its time was over"
-"""Why an event is abandoned whose request was answered without it."""
-
-PACK_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
-"""What an encoder raises for a value that it cannot carry."""
+"""Why a task is cancelled whose request was answered without it."""
 
 
-def result(event: Event, out: Out) -> dict[str, Any]:
-    """What ``HandleEvent`` and the steps answer when ``out`` came out of the event."""
-    data: Any = "ret"
-    if isinstance(out, tuple):
-        data = {"Method": out[0], "Args": out[1] or None}
-    elif out.call is not None:
-        data = {"Method": out.call[0], "Args": out.call[1]}
-    return {"EventId": event.id, "Data": data}
+class Peer(Protocol):
+    """Where a reply goes: a connection."""
+
+    def send(self, data: bytes) -> None:
+        """Send a reply; a client that is gone is passed over in silence."""
 
 
-def unsendable(method: str, error: BaseException) -> TypeError:
-    """What a callback raises whose arguments an encoder refused with ``error``."""
-    return TypeError(f"{method}: MessagePack cannot carry this: {error}")
+class Owner(Protocol):
+    """The thread that a task belongs to."""
+
+    def post(self, item: Work) -> None:
+        """Give the thread something to do; from any thread."""
 
 
-def last_reply(
-    pack: Callable[[Any], bytes], message_id: int, event: Event, ending: Ending
-) -> bytes:
-    """The response that tells Kong how an event ended."""
-    if ending.error is not None:
-        return failure(pack, message_id, ending.error)
-    try:
-        return pack([1, message_id, None, result(event, ending)])
-    except PACK_ERRORS as error:
-        event.handler.failed(event, error)
-        return last_reply(pack, message_id, event, event.handler.refusal(str(error)))
+class Placement(Protocol):
+    """Whether the tasks of one kind share the leader's thread, and how that is judged.
+
+    Written by several threads without a lock: what it holds is a judgement, and a lost update only
+    delays it.
+    """
+
+    @property
+    def inline(self) -> bool:
+        """Whether they share it."""
+
+    def slow_inline(self, now: float) -> None:
+        """Note a slice over :data:`SLOW` on the leader; ``now`` is on the monotonic clock."""
+
+    def blocked(self) -> None:
+        """Note a slice so long that the leader was replaced."""
+
+    def ended_on_worker(self, slow: bool) -> None:
+        """Note the end of a task on a thread of its own, and whether a slice was slow."""
+
+
+class Task:
+    """What runs in slices on the thread that began it: an event, as the runtime sees it.
+
+    :param number: what clients name it by.
+    :param kind: tasks of one kind share the threads fairly with those of others: the plugin's name.
+    :param placement: whether it may share the leader's thread.
+    """
+
+    __slots__ = ("id", "kind", "owner", "placement", "raised", "since", "slow")
+
+    def __init__(self, number: int, kind: str, placement: Placement) -> None:
+        self.id = number
+        self.kind = kind
+        self.placement = placement
+        self.owner: Owner | None = None
+        """The thread that began it, which alone may go on with it; None before that."""
+        self.since = 0.0
+        """When it was suspended last, in seconds on the monotonic clock."""
+        self.slow = False
+        """Whether one of its slices was over :data:`SLOW`."""
+        self.raised: list[BaseException] | None = None
+        """What its code has raised and :meth:`report` has not told yet; None for nothing."""
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it waits for a step; on its thread, between slices."""
+        raise NotImplementedError
+
+    @property
+    def patient(self) -> bool:
+        """Whether it waits for something that may take its time, and is not to be given up early."""
+        raise NotImplementedError
+
+    def cancel(self, why: str) -> None:
+        """End it where it is suspended; on its thread."""
+        raise NotImplementedError
+
+    def report(self) -> None:
+        """Tell what is in :attr:`raised`; on its thread, when nobody can interrupt it."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """It is over, in whatever way; called once, by its thread or by who kept it from beginning."""
+        raise NotImplementedError
+
+
+class Work(Interruptible):
+    """Something for a thread to do, in one slice.
+
+    ``reply`` is what :meth:`perform` has to say to the client, ``suspended`` whether the task waits for
+    a step afterwards.
+    """
+
+    __slots__ = ("reply", "suspended", "task")
+
+    def __init__(self, task: Task | None) -> None:
+        super().__init__()
+        self.task = task
+        self.reply = b""
+        self.suspended = False
+
+
+class Request(Work, Generic[C]):
+    """A client's request.
+
+    :param peer: who is answered.
+    :param task: what it begins or goes on with; None for a control request.
+    """
+
+    __slots__ = ("peer", "since")
+
+    def __init__(self, peer: Peer, task: Task | None) -> None:
+        super().__init__(task)
+        self.peer = peer
+        self.since = 0.0
+        """When it was given to a thread other than the leader's, on the monotonic clock."""
+
+    def perform(self, context: C) -> None:
+        """Run a slice of code that is not ours, and set ``reply`` and ``suspended``.
+
+        It raises nothing but :class:`~.interrupts.Cancelled`, and that only for what was claimed.
+        """
+        raise NotImplementedError
+
+    def refuse(self, why: str) -> bytes:
+        """The reply that says that it was not done, and why; by who has claimed it, on any thread."""
+        raise NotImplementedError
+
+
+class Cancel(Work):
+    """A task is to be ended that nobody waits for any more; whoever makes it has claimed the task."""
+
+    __slots__ = ("why",)
+
+    def __init__(self, task: Task, why: str) -> None:
+        super().__init__(task)
+        self.why = why
+
+    def perform(self, _context: object) -> None:
+        """End the task."""
+        assert self.task is not None
+        self.task.cancel(self.why)
+
+
+class Promote(Work):
+    """A thread is to lead from now on."""
+
+    __slots__ = ()
+
+
+class Shutdown(Work):
+    """A thread is to end."""
+
+    __slots__ = ()
+
+
+PROMOTE: Final = Promote(None)
+SHUTDOWN: Final = Shutdown(None)

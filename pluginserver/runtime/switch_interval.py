@@ -26,19 +26,19 @@ SHORT_INTERVAL: Final = 0.0002
 """Seconds; with an endless loop beside it, ``hello`` is twenty times as fast as with 5 ms."""
 
 _lock = threading.Lock()
-_needing: set[Fairness] = set()
+_requesting: set[SwitchInterval] = set()
 _chosen = 0.005
 
 
-class Fairness:
-    """One server's wish for short intervals."""
+class SwitchInterval:
+    """One server's request for short intervals."""
 
     def __init__(self) -> None:
         self._spent: dict[int, float] = {}
         self._looked = 0.0
 
     def look(self, now: float, threads: Iterable[int]) -> None:
-        """See whether one of the threads computes, and wish accordingly.
+        """See whether one of the threads computes, and request them accordingly.
 
         :param now: seconds on the monotonic clock; looks that follow each other at once are skipped.
         :param threads: the idents of those that have been in one slice for longer than :data:`LONG`;
@@ -57,23 +57,23 @@ class Fairness:
             for ident, spent in self._spent.items()
             if ident in before
         )
-        self._wish(computing)
+        self._request(computing)
 
     def close(self) -> None:
-        """Wish for nothing any more."""
-        self._wish(False)
+        """Request nothing any more."""
+        self._request(False)
 
-    def _wish(self, short: bool) -> None:
+    def _request(self, short: bool) -> None:
         global _chosen
-        if (self in _needing) is short:
+        if (self in _requesting) is short:
             return
         with _lock:
             if short:
-                if not _needing:
+                if not _requesting:
                     _chosen = sys.getswitchinterval()
                     sys.setswitchinterval(min(SHORT_INTERVAL, _chosen))
-                _needing.add(self)
+                _requesting.add(self)
             else:
-                _needing.discard(self)
-                if not _needing:
+                _requesting.discard(self)
+                if not _requesting:
                     sys.setswitchinterval(_chosen)

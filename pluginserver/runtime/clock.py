@@ -1,0 +1,305 @@
+"""The one clock of a server: stuck leaders, time-outs, and what is done from time to time.
+
+Rules kept here:
+
+* an idle server wakes nobody: when nothing has happened for a while the clock sleeps until the next
+  time-out, or until the leader wakes it;
+* before it goes to sleep it asks for nothing any more: the switch interval is the program's again;
+* only the clock, and the end of the server, interrupt a thread, and only for a request that they have
+  claimed (see :mod:`.interrupts`); never the leader, and no control request, which holds locks of ours;
+* a request is answered once: refused by who claims it here, else answered by who ran it.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Final, Generic
+
+from .pool import CONTROL, CONTROL_THREADS, EVENTS, ThreadPool
+from .requests import SHUTDOWN, C, Cancel, Request, Task, Work
+from .switch_interval import LONG, SwitchInterval
+from .thread import PoolThread
+
+STUCK: Final = 0.010
+"""Seconds in one slice after which the leader is replaced."""
+
+TICK: Final = 0.005
+"""Seconds between two looks at the leader."""
+
+ROUND: Final = 0.1
+"""Seconds between two looks at the time-outs."""
+
+QUIET_TICKS: Final = 100
+"""Looks in a row that find nothing done, before the clock goes to sleep."""
+
+FORGOTTEN: Final = 2.0
+"""Seconds that an event waits for Kong before its thread may be taken, when there is no other."""
+
+LONG_CONTROL: Final = 10.0
+"""Seconds after which a control request no longer counts as one of :data:`~.pool.CONTROL_THREADS`."""
+
+UNWIND: Final = 2.0
+"""Seconds that the threads get to end, at the end; after half of it they are interrupted."""
+
+AGAIN: Final = 0.05
+"""Seconds between two interrupts of one thread, at the end."""
+
+Housekeeping = Callable[[], "float | None"]
+"""Done from time to time; returns in how many seconds it wants to be called again, None for not."""
+
+
+class Clock(Generic[C]):
+    """The clock of one server.
+
+    :param pool: its threads.
+    :param name: the name of the clock's own thread.
+    :param housekeeping: what else is done, at least once in each of its own intervals.
+    """
+
+    def __init__(
+        self, pool: ThreadPool[C], name: str, housekeeping: Housekeeping = lambda: None
+    ) -> None:
+        self._pool = pool
+        self._housekeeping = housekeeping
+        self._interval = SwitchInterval()
+        self._late: dict[Work, None] = {}
+        """What was claimed here and may still run."""
+        self._next_round = 0.0
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Have a thread lead, and start the clock."""
+        self._pool.promote()
+        self._thread.start()
+
+    # -- the thread
+
+    def _run(self) -> None:
+        quiet = 0
+        while not self._pool.stopping.wait(TICK):
+            try:
+                quiet = 0 if self._pool.active else quiet + 1
+                self._look(monotonic())
+                if quiet > QUIET_TICKS:
+                    self._doze()
+                    quiet = 0
+            except Exception as error:
+                self._pool.log.error("the clock failed, and goes on", exc_info=error)
+        self._interval.close()
+
+    def _look(self, now: float) -> None:
+        pool = self._pool
+        self._interval.look(now, self._busy_since(now - LONG))
+        leader = pool.leader
+        if leader is None:
+            pool.promote()
+        elif (began := leader.began) and now - began > STUCK:
+            self._replace(leader, began)
+        if now >= self._next_round:
+            self._next_round = now + ROUND
+            self.enforce_timeouts(now)
+            self._housekeeping()
+
+    def _doze(self) -> None:
+        """Sleep until the next time-out, or until something happens."""
+        pool = self._pool
+        self._interval.close()
+        pool.dozing = True
+        if not pool.active and not pool.stopping.is_set():
+            delays = [self._next_timeout(monotonic()), self._housekeeping()]
+            try:
+                pool.alarm.get(timeout=min((one for one in delays if one is not None), default=None))
+            except queue.Empty:
+                pass
+        pool.dozing = False
+        self._next_round = 0.0
+
+    def _next_timeout(self, now: float) -> float | None:
+        """Seconds until :meth:`enforce_timeouts` has something to do; None for never."""
+        options = self._pool.options
+        ends = [one.since + options.callback_timeout for one in list(self._pool.waiting.values())]
+        if self._pool.in_flight or self._late:
+            ends.append(now + ROUND)
+        return max(0.0, min(ends) - now) if ends else None
+
+    def _busy_since(self, before: float) -> Iterator[int]:
+        """The threads that have been in one slice since ``before``."""
+        for thread in self._pool.threads():
+            if thread.began and thread.began < before and thread.ident is not None:
+                yield thread.ident
+
+    # -- a leader that is stuck
+
+    def _replace(self, leader: PoolThread, began: float) -> None:
+        """Acquire the leadership of a leader that is in a slice, and promote another."""
+        pool = self._pool
+        work = self._depose(leader)
+        if work is None:
+            return
+        task = work.task
+        if task is not None and leader.began == began:
+            task.placement.blocked()
+        pool.leader = None
+        pool.promote()
+
+    def _depose(self, leader: PoolThread) -> Work | None:
+        """Acquire its leadership.
+
+        :returns: what its slice serves; None when it is in none.
+        """
+        if not leader.leadership.acquire(False):
+            return None
+        leader.leading = False
+        work = leader.current
+        if isinstance(work, Request):
+            work.since = leader.began or monotonic()
+            self._pool.in_flight[work] = None
+            if work.claimed:
+                self._pool.in_flight.pop(work, None)
+        return work
+
+    # -- time-outs
+
+    def enforce_timeouts(self, now: float) -> None:
+        """Refuse the requests whose time is over, and cancel the tasks that Kong has forgotten.
+
+        :param now: seconds on the monotonic clock.
+        """
+        pool = self._pool
+        for request in list(pool.in_flight):
+            why = self._overdue(request, now)
+            if why is not None:
+                self._refuse(request, why)
+        timeout = pool.options.callback_timeout
+        for task in list(pool.waiting.values()):
+            if now - task.since > timeout:
+                self._forget(task, f"Kong sent no step for event {task.id} in {timeout:g} s")
+        self._interrupt_late()
+        self._make_room(now)
+        pool.refill()
+
+    def _overdue(self, request: Request[C], now: float) -> str | None:
+        """Why a request is to be refused now; None when it is not."""
+        options = self._pool.options
+        waited = now - request.since
+        if waited > options.request_timeout:
+            return f"the plugin did not answer within {options.request_timeout:g} s"
+        task = request.task
+        if task is None:
+            return None
+        owner = task.owner
+        if isinstance(owner, PoolThread) and owner.current is not request:
+            began = owner.began
+            if began and now - began > options.stuck_timeout:
+                self._pool.counts["stuck"] += 1
+                return (
+                    f"the thread of the event hangs in another handler for {now - began:.0f} s:"
+                    " see what that handler waits for"
+                )
+        if owner is None and waited > options.queue_timeout and self._pool.withdraw(request):
+            self._pool.counts["queue_full"] += 1
+            task.end()
+            return (
+                f"no thread was free within {options.queue_timeout:g} s, all {options.max_threads}"
+                " are taken: find what the handlers wait for, or raise -max-threads"
+            )
+        return None
+
+    def _refuse(self, request: Request[C], why: str) -> None:
+        """Answer for what still runs, or never began: Kong is about to stop waiting."""
+        if not request.claim():
+            return
+        self._pool.in_flight.pop(request, None)
+        if request.task is not None:
+            self._late[request] = None
+        if self._pool.withdraw(request) and request.task is not None:
+            request.task.end()
+        self._pool.counts["refused"] += 1
+        request.peer.send(request.refuse(why))
+
+    def _forget(self, task: Task, why: str) -> None:
+        """Cancel a task that waits for Kong."""
+        if self._pool.waiting.pop(task.id, None) is not None:
+            assert task.owner is not None
+            self._pool.counts["abandoned"] += 1
+            task.owner.post(Cancel(task, why))
+
+    def _interrupt_late(self) -> None:
+        """Interrupt, again and again, what was refused and still runs."""
+        threads = self._pool.threads()
+        for work in list(self._late):
+            if not [thread for thread in threads if thread.interrupt(work)]:
+                del self._late[work]
+
+    def _make_room(self, now: float) -> None:
+        """When no thread is free, take those whose events have waited longest for Kong."""
+        pool = self._pool
+        for name in (EVENTS, CONTROL):
+            group = pool.groups[name]
+            missing = len(group.backlog)
+            if name == CONTROL:
+                stuck = [one for one in list(group.threads) if _since(one, now) > LONG_CONTROL]
+                group.limit = CONTROL_THREADS + len(stuck)
+            elif missing and len(group.threads) >= group.limit:
+                forgotten = sorted(
+                    (
+                        task
+                        for task in list(pool.waiting.values())
+                        if now - task.since > FORGOTTEN
+                        and not task.patient
+                        and isinstance(task.owner, PoolThread)
+                        and task.owner.holding is not None
+                    ),
+                    key=lambda task: task.since,
+                )
+                for task in forgotten[:missing]:
+                    self._forget(task, "other events needed its thread")
+
+    # -- the end
+
+    def stop(self) -> list[str]:
+        """End the clock and the threads: refuse what runs, cancel what waits, interrupt what stays.
+
+        :returns: the names of the threads that could not be ended; they are daemons.
+        """
+        pool = self._pool
+        pool.stopping.set()
+        pool.alarm.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+        leader = pool.leader
+        if leader is not None and leader.began:
+            self._depose(leader)
+        for request in list(pool.in_flight):
+            self._refuse(request, "the plugin server stops")
+            self._late[request] = None
+        threads = pool.threads()
+        for thread in threads:
+            thread.post(SHUTDOWN)
+        deadline = monotonic() + UNWIND
+        while any(thread.is_alive() for thread in threads) and monotonic() < deadline:
+            for thread in threads:
+                thread.join(AGAIN / max(1, len(threads)))
+            if monotonic() > deadline - UNWIND / 2:
+                self._interrupt(threads)
+        pool.close()
+        return [thread.name for thread in threads if thread.is_alive()]
+
+    def _interrupt(self, threads: list[PoolThread]) -> None:
+        for thread in threads:
+            work = thread.current
+            if work is None:
+                continue
+            if work.claim():
+                self._late[work] = None
+            if work in self._late:
+                thread.interrupt(work)
+
+
+def _since(thread: PoolThread, now: float) -> float:
+    """Seconds that a thread has been in its slice."""
+    began = thread.began
+    return now - began if began else 0.0
