@@ -40,7 +40,7 @@ NULL: Final = _Null()
 """A null in JSON that Kong decoded: a value, where nil is the absence of one.  It is sent as nil."""
 
 
-class MultiMap(dict[str, Any]):
+class MultiTable(dict[str, Any]):
     """A table of several values by name: stays a map when it is empty."""
 
 
@@ -93,7 +93,7 @@ def sent(value: Any, quirks: Quirks) -> Any:
         return value
     if kind is int or kind is float:
         return number(value) if quirks.lua_numbers else value
-    if isinstance(value, MultiMap):
+    if isinstance(value, MultiTable):
         return {key: sent(item, quirks) for key, item in value.items()}
     if isinstance(value, Mapping):
         return _sent_table({key: sent(item, quirks) for key, item in value.items()}, value, quirks)

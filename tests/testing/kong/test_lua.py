@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pluginserver.testing.kong import lua
-from pluginserver.testing.kong.lua import NULL, LuaError, MultiMap
+from pluginserver.testing.kong.lua import NULL, LuaError, MultiTable
 from pluginserver.testing.kong.quirks import Quirks
 
 ON = Quirks()
@@ -42,8 +42,8 @@ OFF = Quirks.none()
         ({"a": None, "b": 1}, {"b": 1}),
         ({"a": NULL, "b": [NULL]}, {"a": None, "b": [None]}),
         ((1, 2), [1, 2]),
-        (MultiMap(), {}),
-        (MultiMap(a=["1"], b=[]), {"a": ["1"], "b": []}),
+        (MultiTable(), {}),
+        (MultiTable(a=["1"], b=[]), {"a": ["1"], "b": []}),
     ],
 )
 def test_what_kong_sends(value: Any, arrives: Any) -> None:

@@ -23,8 +23,8 @@ from pluginserver.testing import (
     pdk,
 )
 from pluginserver.testing.kong.lua import NULL, LuaError
+from pluginserver.testing.kong.router import normalize
 from pluginserver.testing.kong.state import Exit, Failure, State
-from pluginserver.testing.pdk.request import normalize
 from pluginserver.testing.record.exchange import Callback
 
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -40,7 +40,7 @@ def a_state(phase: str = "access", gateway: Gateway | None = None, **more: Any) 
     method = more.pop("method", "GET")
     url = more.pop("url", "http://Example.com:8000/t/%61%2Fb//c/../d?a=1&a=2&b&c=&d=+%20")
     request = make_request(method, url, **more)
-    state = State(kong, Exchange("0" * 32, 1700000000.1239, request))
+    state = State(kong.node, Exchange("0" * 32, 1700000000.1239, request))
     state.phase = phase
     service = kong.service("echo", path="/base")
     state.route = kong.route("/t", service=service, name="r")
