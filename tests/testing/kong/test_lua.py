@@ -106,6 +106,34 @@ def test_arguments(args: Any, called_with: tuple[Any, ...], cut: bool) -> None:
     assert lua.arguments(args, ON) == (called_with, cut)
 
 
+@pytest.mark.parametrize(
+    ("args", "count"),
+    [
+        ([None, "x"], 2),
+        ([1, None, "x"], 1),
+        ([None, None, "x"], 0),
+        ([None, "x", "y"], 3),
+        ([1, None, "x", "y"], 4),
+        ([1, 2, None, "x"], 4),
+    ],
+)
+def test_arguments_with_holes_arrive_as_luajit_counts_them(args: list[Any], count: int) -> None:
+    assert lua.border(args) == count
+    assert lua.arguments(args, ON) == (tuple(args[:count]), count < len(args))
+
+
+@given(st.lists(st.none() | st.just(1)))
+def test_the_border_is_a_length_that_lua_allows(values: list[Any]) -> None:
+    end = lua.border(values)
+    assert end == 0 or values[end - 1] is not None
+    assert end == len(values) or values[end] is None
+
+
+def test_nones_at_the_end_cut_nothing_off() -> None:
+    assert lua.arguments(["a", None, None], ON) == (("a",), False)
+    assert lua.border(["a"] * 100) == 100
+
+
 def test_arguments_are_not_cut_in_a_kinder_kong() -> None:
     assert lua.arguments([401, None, {"a": "b"}], OFF) == ((401, None, {"a": "b"}), False)
 
