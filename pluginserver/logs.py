@@ -296,7 +296,7 @@ class Repeats:
         limit: int = 1000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._interval = interval
+        self.interval = interval
         self._limit = limit
         self._clock = clock
         self._lock = threading.Lock()
@@ -313,7 +313,7 @@ class Repeats:
         now = self._clock()
         with self._lock:
             since, count = self._told.get(key, (None, 0))
-            if since is not None and now - since < self._interval:
+            if since is not None and now - since < self.interval:
                 self._told[key] = since, count + 1
                 return None
             self._told.pop(key, None)
@@ -321,6 +321,10 @@ class Repeats:
             if len(self._told) > self._limit:
                 del self._told[next(iter(self._told))]
             return count
+
+    def __len__(self) -> int:
+        """How many different things are remembered."""
+        return len(self._told)
 
     def collect(self, everything: bool = False) -> list[tuple[Any, int]]:
         """Forget what was told an interval ago or longer.
@@ -333,7 +337,7 @@ class Repeats:
             over = {
                 key: count
                 for key, (since, count) in self._told.items()
-                if everything or now - since >= self._interval
+                if everything or now - since >= self.interval
             }
             for key in over:
                 del self._told[key]
@@ -379,12 +383,11 @@ class ErrorDigest:
                 exc_info=error,
             )
 
-    def flush(self, everything: bool = False) -> None:
+    def flush(self, everything: bool = False) -> float | None:
         """Log how often errors came in silence whose minute is over and that came no more.
 
-        To be called now and then.
-
         :param everything: do not wait for the minute; for the end of the server.
+        :returns: in how many seconds to call again; None when nothing is remembered.
         """
         for (plugin, phase, kind, place), count in self._repeats.collect(everything):
             self._log.error(
@@ -393,6 +396,7 @@ class ErrorDigest:
                 phase=phase,
                 repeats=count,
             )
+        return self._repeats.interval if self._repeats else None
 
 
 def _place(error: BaseException) -> str:

@@ -6,7 +6,7 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 * nobody is served before the plugins are loaded;
 * :meth:`PluginServer.stop` leaves no thread, descriptor, socket or file behind, and may be called
   at any time, from any thread, more than once;
-* what is done from time to time is done in :meth:`PluginServer.service_actions`;
+* what is done from time to time is done by the clock, and an idle server wakes nobody;
 * a program's ``on_error`` that fails costs a line in the log, not the event.
 """
 
@@ -24,13 +24,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from . import logs
 from .events.event import Event
 from .plugins.registry import Plugins
+from .rpc.calls import Context
 from .rpc.frames import notification
 from .rpc.instances import Instances
+from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods, first_id
+from .runtime.clock import Clock
 from .runtime.connection import Connection
 from .runtime.listener import Listener
 from .runtime.options import OptionArguments, Options, documented
-from .runtime.pool import Crew
+from .runtime.parent import watch_parent
+from .runtime.pool import ThreadPool
+from .runtime.worker import Worker
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -74,7 +79,6 @@ class PluginServer(Listener):
     ) -> None:
         self.options = Options(**options)
         self.plugins = _registry(plugins, plugins_directory, entry_points)
-        self._parent = os.getppid() if self.options.watch_parent else None
         self._digest = logs.ErrorDigest()
         self._on_error = on_error
         self._name = f"pluginserver-{next(_numbers)}"
@@ -82,7 +86,9 @@ class PluginServer(Listener):
         self._stop_requested = threading.Event()
         self._started = False
         self._greeting = notification("serverPid", os.getpid())
-        self._crew: Crew
+        self._pool: ThreadPool[Context]
+        self._clock: Clock[Context]
+        self._methods: Methods
         super().__init__(Path(socket), self.options.socket_mode)
 
     def __enter__(self) -> PluginServer:
@@ -108,17 +114,15 @@ class PluginServer(Listener):
                 self.listen()
                 self.plugins.load()
                 instances = Instances(first_id(), self._failed)
-                self._crew = Crew(
-                    Methods(self.plugins, instances),
-                    self._name,
-                    self.options.max_threads,
-                    self.options.request_timeout,
-                    self.options.callback_timeout,
-                )
+                self._pool = ThreadPool(_worker, self._name, self.options)
+                self._methods = Methods(self.plugins, instances, self._pool)
+                self._clock = Clock(self._pool, f"{self._name}-clock", self._digest.flush)
             except BaseException:
                 self._put_away()
                 raise
-            self._crew.start()
+            if self.options.watch_parent:
+                watch_parent(self._pool, self._orphaned)
+            self._clock.start()
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
         self._log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
@@ -147,7 +151,7 @@ class PluginServer(Listener):
             self.stop_accepting()
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
-            for name in self._crew.stop():
+            for name in self._clock.stop():
                 self._log.error(
                     f"the thread {name} could not be ended: its handler does not return"
                 )
@@ -157,7 +161,7 @@ class PluginServer(Listener):
     def _drain(self, grace: float) -> None:
         deadline = monotonic() + grace
         tick = threading.Event()
-        while not self._crew.quiet() and monotonic() < deadline:
+        while not self._pool.quiet() and monotonic() < deadline:
             tick.wait(0.01)
 
     def _put_away(self) -> None:
@@ -185,16 +189,17 @@ class PluginServer(Listener):
 
     def process_request(self, request: Any, _client_address: Any) -> None:
         """Give a new client to the leader; Kong is told at once which process it talks to."""
-        self._crew.add(Connection(request, self._crew.poller), self._greeting)
+        connection = Connection(request, self._pool.poller, MessagePack(self._methods))
+        connection.send(self._greeting)
+        self._pool.add(connection)
 
-    def service_actions(self) -> None:
-        """Twice a second: what became overdue, and whether the parent still lives."""
-        self._crew.expire(monotonic())
-        self._digest.flush()
-        if self._parent is not None and os.getppid() != self._parent:
-            self._log.warning("the process that started this server is gone")
-            self._parent = None
-            self.request_stop()
+    def _orphaned(self) -> None:
+        self._log.warning("the process that started this server is gone")
+        self.request_stop()
+
+
+def _worker(pool: ThreadPool[Context], name: str, group: str) -> Worker[Context]:
+    return Worker(pool, name, group, Context())
 
 
 def _registry(

@@ -98,10 +98,10 @@ def test_an_idle_server_uses_no_cpu(serve: Serve) -> None:
         names = {t.ident: t.name for t in threading.enumerate()}
         mine = [i for i, name in names.items() if name.startswith("pluginserver")]
         assert len(mine) >= 3
-        watchdog = next(i for i, name in names.items() if name.endswith("-watchdog"))
-        assert watchdog is not None
+        clock = next(i for i, name in names.items() if name.endswith("-clock"))
+        assert clock is not None
         deadline = time.monotonic() + TIMEOUT
-        while not server._crew.dozing:
+        while not server._pool.dozing:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

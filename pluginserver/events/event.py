@@ -163,7 +163,7 @@ class Event(Task):
     :param ended: told once that the event is over, in whatever way.
     """
 
-    __slots__ = ("asked", "forbidden", "handler", "outcome", "runner", "_ended")
+    __slots__ = ("_ended", "asked", "forbidden", "handler", "outcome", "runner")
 
     runner: Runner
 

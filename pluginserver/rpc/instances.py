@@ -91,9 +91,7 @@ class Instances:
                     partial(method, kong),
                     self._failed,
                     fail_open=plugin.on_error == "continue",
-                    placement=self._placements.setdefault(
-                        (plugin.name, phase), Placement()
-                    ),
+                    placement=self._placements.setdefault((plugin.name, phase), Placement()),
                 )
                 for phase, method in plugin.handlers(settings).items()
             }

@@ -47,7 +47,12 @@ def callback(
     :raises TypeError, ValueError, OverflowError: for arguments that cannot be carried.
     """
     return pack(
-        [1, message_id, None, {"EventId": event_id, "Data": {"Method": method, "Args": args or None}}]
+        [
+            1,
+            message_id,
+            None,
+            {"EventId": event_id, "Data": {"Method": method, "Args": args or None}},
+        ]
     )
 
 

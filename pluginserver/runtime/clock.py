@@ -111,7 +111,9 @@ class Clock(Generic[C]):
         if not pool.active and not pool.stopping.is_set():
             delays = [self._next_timeout(monotonic()), self._housekeeping()]
             try:
-                pool.alarm.get(timeout=min((one for one in delays if one is not None), default=None))
+                pool.alarm.get(
+                    timeout=min((one for one in delays if one is not None), default=None)
+                )
             except queue.Empty:
                 pass
         pool.dozing = False
@@ -218,7 +220,7 @@ class Clock(Generic[C]):
         if self._pool.withdraw(request) and request.task is not None:
             request.task.end()
         self._pool.counts["refused"] += 1
-        request.peer.send(request.refuse(why))
+        self._pool.answer(request, request.refuse(why))
 
     def _forget(self, task: Task, why: str) -> None:
         """Cancel a task that waits for Kong."""

@@ -2,8 +2,7 @@
 
 Rules kept here:
 
-* :meth:`Connection.receive`, :meth:`Connection.request` and :meth:`Connection.close` are for the
-  leader alone; :meth:`Connection.send` is for every thread;
+* :meth:`Connection.send` is for every thread, all else for the leader alone;
 * a reply goes out whole, in the order of the calls: what the socket does not take at once is kept
   and sent when it can be;
 * while something waits to be sent, nothing is read: a client that pipelines requests and does not
@@ -62,6 +61,7 @@ class Connection(Generic[C]):
     __slots__ = (
         "_codec",
         "_lock",
+        "_paused",
         "_poller",
         "_receive",
         "_registered",
@@ -81,13 +81,34 @@ class Connection(Generic[C]):
         self._registered = False
         self._codec = codec
         self._unsent = b""
+        self._paused = False
         self._lock = threading.Lock()
 
     def register(self) -> None:
         """Let the leader poll this connection."""
         with self._lock:
-            self._poller.register(self.fd, WRITABLE if self._unsent else READABLE)
+            self._poller.register(self.fd, self._interest())
             self._registered = True
+
+    def pause(self) -> None:
+        """Read and handle nothing more for now; the leader only."""
+        self._pause(True)
+
+    def resume(self) -> None:
+        """Go on; the leader only."""
+        self._pause(False)
+
+    def _pause(self, paused: bool) -> None:
+        with self._lock:
+            self._paused = paused
+            if self._registered and not self.closed:
+                self._poller.modify(self.fd, self._interest())
+
+    def _interest(self) -> int:
+        """What the leader polls for; under the lock."""
+        if self._unsent:
+            return WRITABLE
+        return 0 if self._paused else READABLE
 
     def receive(self) -> bool:
         """Read what has arrived.
@@ -111,7 +132,7 @@ class Connection(Generic[C]):
 
         :raises ProtocolError: when what arrived is not a request.
         """
-        if self._unsent or self.closed:
+        if self._unsent or self.closed or self._paused:
             return None
         return self._codec.request(self)
 
@@ -132,7 +153,7 @@ class Connection(Generic[C]):
             if sent < len(data):
                 self._unsent = data[sent:]
                 if self._registered:
-                    self._poller.modify(self.fd, WRITABLE)
+                    self._poller.modify(self.fd, self._interest())
 
     def flush(self) -> bool:
         """Send more of what waits; the leader calls it when the socket takes data again.
@@ -148,7 +169,7 @@ class Connection(Generic[C]):
                 return False
             self._unsent = self._unsent[sent:]
             if not self._unsent:
-                self._poller.modify(self.fd, READABLE)
+                self._poller.modify(self.fd, self._interest())
             return True
 
     def close(self) -> None:

@@ -33,6 +33,9 @@ OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, 
 """Errors of ``accept`` that last: the client waits in the queue, and asking again at once is a
 busy loop."""
 
+POLL_INTERVAL: Final = 86_400.0
+"""Seconds between two times that the accepting thread wakes for nothing; the end wakes it itself."""
+
 PAUSE: Final = 1.0
 """Seconds between two tries when resources are missing."""
 
@@ -86,7 +89,9 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     def start_accepting(self, name: str) -> None:
         """Accept clients on a thread of that name; after :meth:`listen`."""
-        self._acceptor = threading.Thread(target=self.serve_forever, name=name, daemon=True)
+        self._acceptor = threading.Thread(
+            target=self.serve_forever, args=(POLL_INTERVAL,), name=name, daemon=True
+        )
         self._acceptor.start()
 
     def stop_accepting(self) -> None:

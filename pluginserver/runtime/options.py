@@ -83,6 +83,18 @@ class Options:
         "a number of seconds above 0",
         _is_positive,
     )
+    queue_timeout: float = _option(
+        2.0,
+        "seconds that an event waits for a free thread before it is refused",
+        "a number of seconds above 0",
+        _is_positive,
+    )
+    stuck_timeout: float = _option(
+        2.0,
+        "seconds in one handler after which the other events of its thread are refused",
+        "a number of seconds above 0",
+        _is_positive,
+    )
     grace: float = _option(
         10.0,  # what Kong gives its own workers to quit
         "seconds that running events get to finish when the server stops",
@@ -104,6 +116,8 @@ class OptionArguments(TypedDict, total=False):
     max_threads: int
     request_timeout: float
     callback_timeout: float
+    queue_timeout: float
+    stuck_timeout: float
     grace: float
     watch_parent: bool
 

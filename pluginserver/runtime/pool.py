@@ -39,6 +39,8 @@ waiting             owner: add; leader, clock,   ``dict.pop`` is the claim  cloc
 in_flight           leader, clock: add; who      ``dict.pop``               clock, stop (a copy)
                     claimed, or settled: pop
 a request's claim   leader, worker, clock, stop  ``list.pop``               all
+paused, resumed     leader: add; who answers:    ``dict.pop``,              the leader
+                    pop, ``put``                 SimpleQueue
 reading             leader                       leadership                 the next leader
 active              leader                       none                       clock, *after* storing dozing
 dozing              clock; leader (False)        none                       leader, *after* storing active
@@ -87,7 +89,7 @@ from .. import logs
 from .backlog import Backlog
 from .connection import Connection
 from .options import Options
-from .requests import PROMOTE, SHUTDOWN, C, Request, Task, Work
+from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
 from .thread import PoolThread
 
 IDLE: Final = 30.0
@@ -152,9 +154,15 @@ class ThreadPool(Generic[C]):
         self.wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.poller.register(self.wakeup, select.EPOLLIN)
         self.connections: dict[int, Connection[C]] = {}
+        self.watched: dict[int, Callable[[], None]] = {}
+        """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
         self.waiting: dict[int, Task] = {}
         self.in_flight: dict[Request[C], None] = {}
         """The requests that are not in the leader's hands."""
+        self.paused: dict[Request[C], Connection[C]] = {}
+        """The connections that wait for the answer to a control request, one each."""
+        self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
+        """Those that have it, for the leader to go on with."""
         self.reading: Connection[C] | None = None
         """The connection that the leader read last: its codec may hold more requests."""
         self.active = False
@@ -196,6 +204,11 @@ class ThreadPool(Generic[C]):
         del self.connections[connection.fd]
         connection.close()
 
+    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
+        """Have the leader call ``ready``, once, when the descriptor is readable; it is closed at the end."""
+        self.watched[descriptor] = ready
+        self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
         os.eventfd_write(self.wakeup, 1)
@@ -229,6 +242,19 @@ class ThreadPool(Generic[C]):
             self.groups[name].backlog.append(kind, request)
             self._assign(name)
 
+    def pause(self, connection: Connection[C], request: Request[C]) -> None:
+        """Handle nothing more of a connection until a request of its is answered; the leader only."""
+        connection.pause()
+        self.paused[request] = connection
+
+    def answer(self, request: Request[C], reply: bytes) -> None:
+        """Send the reply to a request; by who has claimed it, on any thread."""
+        request.peer.send(reply)
+        connection = self.paused.pop(request, None)
+        if connection is not None:
+            self.resumed.put(connection)
+            self.wake_poll()
+
     def hand_over(self, request: Request[C], since: float) -> None:
         """Give a request to the thread that owns its task.
 
@@ -239,7 +265,7 @@ class ThreadPool(Generic[C]):
         self.in_flight[request] = None
         request.task.owner.post(request)
 
-    def next_item(self, thread: PoolThread) -> Work:
+    def next_item(self, thread: PoolThread) -> Item:
         """What a worker does next; waits for it."""
         group = self.groups[thread.group]
         while True:
@@ -339,5 +365,7 @@ class ThreadPool(Generic[C]):
         """Close what is left, when all threads have ended."""
         for connection in list(self.connections.values()):
             self.drop(connection)
+        for descriptor in self.watched:
+            os.close(descriptor)
         self.poller.close()
         os.close(self.wakeup)

@@ -13,7 +13,7 @@ runs in slices on one thread, only by what is here.
 
 from __future__ import annotations
 
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from .interrupts import Interruptible
 
@@ -37,7 +37,7 @@ class Peer(Protocol):
 class Owner(Protocol):
     """The thread that a task belongs to."""
 
-    def post(self, item: Work) -> None:
+    def post(self, item: Item) -> None:
         """Give the thread something to do; from any thread."""
 
 
@@ -166,17 +166,16 @@ class Cancel(Work):
         self.task.cancel(self.why)
 
 
-class Promote(Work):
+class Promote:
     """A thread is to lead from now on."""
 
-    __slots__ = ()
 
-
-class Shutdown(Work):
+class Shutdown:
     """A thread is to end."""
 
-    __slots__ = ()
 
+PROMOTE: Final = Promote()
+SHUTDOWN: Final = Shutdown()
 
-PROMOTE: Final = Promote(None)
-SHUTDOWN: Final = Shutdown(None)
+Item: TypeAlias = "Request[Any] | Cancel | Promote | Shutdown"
+"""What an inbox holds."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from typing import Any
 
-from .requests import Work
+from .requests import Cancel, Item, Request, Work
 
 
 class PoolThread:
@@ -24,11 +25,11 @@ class PoolThread:
     def __init__(self, name: str, group: str, wake_poll: Callable[[], None]) -> None:
         self.name = name
         self.group = group
-        self.inbox: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.leading = False
         self.leadership = threading.Lock()
         """Held while the thread leads and runs code of ours; one for each term as the leader."""
-        self.current: Work | None = None
+        self.current: Request[Any] | Cancel | None = None
         """What the slice at hand serves."""
         self.began = 0.0
         """When that slice began on the monotonic clock; 0.0 outside of one."""
@@ -59,7 +60,7 @@ class PoolThread:
         """Wait for its end, so many seconds at most."""
         self._thread.join(timeout)
 
-    def post(self, item: Work) -> None:
+    def post(self, item: Item) -> None:
         """Give it something to do; from any thread."""
         self.inbox.put(item)
         if self.leading:

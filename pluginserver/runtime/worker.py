@@ -14,12 +14,12 @@ from __future__ import annotations
 import os
 import threading
 from time import monotonic
-from typing import Final
+from typing import Any, Final, Generic
 
 from .connection import WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
 from .pool import ThreadPool
-from .requests import LATE, SLOW, C, Cancel, Promote, Request, Shutdown, Task, Work
+from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task, Work
 from .thread import PoolThread
 
 BATCH: Final = 64
@@ -29,7 +29,7 @@ PAUSE: Final = 0.05
 """Seconds that a leader rests after a failure of its own, so that one which stays is no busy loop."""
 
 
-class Worker(PoolThread):
+class Worker(PoolThread, Generic[C]):
     """A thread of the pool.
 
     :param pool: what it works for.
@@ -77,7 +77,9 @@ class Worker(PoolThread):
         waiting = self._pool.waiting
         while not self.inbox.empty():
             work = self.inbox.get_nowait()
-            if work.task is not None and (work.claim() or isinstance(work, Cancel)):
+            if isinstance(work, (Request, Cancel)):
+                if isinstance(work, Request) and work.claim():
+                    self._pool.answer(work, work.refuse(why))
                 self._discard(work, why)
         for task in list(waiting.values()):
             if task.owner is self and waiting.pop(task.id, None) is not None:
@@ -85,7 +87,7 @@ class Worker(PoolThread):
 
     def _cancel(self, task: Task, why: str) -> None:
         """Cancel a task of this thread's, whatever interrupts that."""
-        work: Work = Cancel(task, why)
+        work = Cancel(task, why)
         try:
             try:
                 self.run(work)
@@ -98,7 +100,7 @@ class Worker(PoolThread):
 
     # -- what there is to do
 
-    def _take(self, work: Work) -> None:
+    def _take(self, work: Item) -> None:
         """Do what was posted."""
         if isinstance(work, Promote):
             self._lead()
@@ -113,7 +115,7 @@ class Worker(PoolThread):
             else:
                 self.run(work)
 
-    def _discard(self, work: Work, why: str) -> None:
+    def _discard(self, work: Request[Any] | Cancel, why: str) -> None:
         """Do not do something that somebody else has answered, and end its task."""
         task = work.task
         if isinstance(work, Request):
@@ -125,7 +127,7 @@ class Worker(PoolThread):
         else:
             task.end()
 
-    def run(self, work: Work) -> None:
+    def run(self, work: Request[Any] | Cancel) -> None:
         """Run a slice, and settle what came of it."""
         task = work.task
         if task is not None and task.owner is None:
@@ -160,7 +162,7 @@ class Worker(PoolThread):
         if isinstance(work, Request):
             self._pool.in_flight.pop(work, None)
             if mine:
-                work.peer.send(work.reply)
+                self._pool.answer(work, work.reply)
 
     def _settle_task(self, work: Work, task: Task, mine: bool, slow: bool, now: float) -> None:
         if slow:
@@ -210,19 +212,28 @@ class Worker(PoolThread):
             self._take(self.inbox.get_nowait())
             if not self.leading:
                 return
+        while not pool.resumed.empty():
+            connection = pool.resumed.get_nowait()
+            connection.resume()
+            self._attend(connection, 0)
+            if not self.leading:
+                return
         pool.active = False
         ready = pool.poller.poll(-1, BATCH)
         pool.active = True
         if pool.dozing:
             pool.wake_clock()
         for fd, mask in ready:
-            connection = pool.connections.get(fd)
-            if connection is not None:
-                self._attend(connection, mask)
+            client = pool.connections.get(fd)
+            if client is not None:
+                self._attend(client, mask)
                 if not self.leading:
                     return
             elif fd == pool.wakeup:
                 os.eventfd_read(fd)
+            elif fd in pool.watched:
+                pool.watched.pop(fd)()
+                os.close(fd)
 
     def _attend(self, connection: Connection[C], mask: int) -> None:
         """Do what a connection is ready for, and handle what it has sent; or close it.
@@ -238,7 +249,7 @@ class Worker(PoolThread):
             if alive:
                 pool.reading = connection
                 while (request := connection.request()) is not None:
-                    self._dispatch(request)
+                    self._dispatch(connection, request)
                     if not self.leading:
                         return
                 return
@@ -250,10 +261,11 @@ class Worker(PoolThread):
                 return
         pool.drop(connection)
 
-    def _dispatch(self, request: Request[C]) -> None:
+    def _dispatch(self, connection: Connection[C], request: Request[C]) -> None:
         """Run a request here, or give it to the thread that it is for."""
         task = request.task
         if task is None:
+            self._pool.pause(connection, request)
             self._pool.submit(request, monotonic())
         elif task.owner is self or (task.owner is None and task.placement.inline):
             self.run(request)

@@ -13,21 +13,21 @@ from support.driving import drive
 
 from pluginserver.errors import EventEndedError, OutsideEventError, PDKError, PhaseError
 from pluginserver.events.event import (
-    ANSWERING,
-    PHASES,
-    Abandoned,
-    Ending,
     Event,
     Handler,
+    Outcome,
     Runners,
     callback,
     current,
     finish,
     summary,
 )
+from pluginserver.runtime.interrupts import Cancelled
+from pluginserver.spec.phases import ANSWERING, PHASES
 
 EXIT = "kong.response.exit"
-UNEXPECTED = (EXIT, (500, {"message": "An unexpected error occurred"}))
+REFUSED = ("kong.response.error", (500,))
+"""What closes a request where Kong can make the response itself."""
 
 
 def started(handler: Callable[[], object], phase: str = "access") -> tuple[Runners, Event, Any]:
@@ -72,7 +72,7 @@ def test_step_error_that_is_not_caught_fails_the_handler() -> None:
     )
     assert [method for method, _ in calls] == ["kong.request.get_path", "kong.log.err"]
     assert "PDKError: no such thing" in calls[1][1][0]
-    assert ending.call == UNEXPECTED
+    assert ending.call == REFUSED
     assert [str(error) for error in failures] == ["no such thing"]
 
 
@@ -216,7 +216,7 @@ def test_a_call_in_finally_after_an_error_still_works() -> None:
 
     calls, ending, failures = drive(handler)
     assert [method for method, _ in calls] == ["kong.response.set_status", "kong.log.err"]
-    assert ending.call == UNEXPECTED
+    assert ending.call == REFUSED
     assert [str(error) for error in failures] == ["first"]
 
 
@@ -245,7 +245,9 @@ def test_an_error_in_a_handler(phase: str, before: int, error: BaseException) ->
         assert method == "kong.log.err"
         assert text.startswith(f"plugin p failed in {phase}: {type(error).__name__}")
         assert "test_event.py:" in text
-        assert (ending.call, ending.error) == (UNEXPECTED, None)
+        assert ending.error is None
+        unexpected = (EXIT, (500, {"message": "An unexpected error occurred"}))
+        assert ending.call == (unexpected if phase == "preread" else REFUSED)
     else:
         assert calls == asked
         assert ending.call is None
@@ -264,14 +266,14 @@ def test_a_plugin_that_chose_to_go_on(phase: str) -> None:
     assert len(failures) == 1
 
 
-@pytest.mark.parametrize("answer", [PDKError("Kong is busy"), Abandoned("too late")])
+@pytest.mark.parametrize("answer", [PDKError("Kong is busy"), Cancelled("too late")])
 def test_the_request_is_closed_even_if_the_log_fails(answer: BaseException) -> None:
     def handler() -> None:
         raise ValueError("bad")
 
     calls, ending, _ = drive(handler, [answer])
     assert [method for method, _ in calls] == ["kong.log.err"]
-    assert ending.call == UNEXPECTED
+    assert ending.call == REFUSED
 
 
 def test_the_summary_is_one_line() -> None:
@@ -391,29 +393,29 @@ def test_an_abandoned_event_is_unwound() -> None:
     runners, event, out = started(handler)
     assert out == ("kong.node.get_id", ())
     assert event.suspended
-    event.abandon("Kong went away")
+    event.cancel("Kong went away")
     assert not event.suspended
     assert seen == ["finally"]
-    assert event.ending is not None
-    assert (event.ending.call, event.ending.error) == (None, "Kong went away")
-    runners.release(event)
+    assert event.outcome is not None
+    assert (event.outcome.call, event.outcome.error) == (None, "Kong went away")
+    event.end()
     runners.close()
 
 
 def test_abandoned_before_it_ends_by_itself() -> None:
     runners, event, _ = started(lambda: callback("kong.node.get_id"))
-    out = event.throw(Abandoned("stop"))
-    assert isinstance(out, Ending)
-    assert out.error == "event 7 was interrupted"
-    runners.release(event)
+    out = event.throw(Cancelled("stop"))
+    assert isinstance(out, Outcome)
+    assert out.call == REFUSED
+    event.end()
     runners.close()
 
 
 def test_an_event_that_is_over_is_not_suspended() -> None:
     runners, event, out = started(lambda: None)
-    assert isinstance(out, Ending)
+    assert isinstance(out, Outcome)
     assert not event.suspended
-    runners.release(event)
+    event.end()
     runners.close()
     assert not event.suspended
 
@@ -437,9 +439,9 @@ def test_a_runner_is_used_again_and_keeps_nothing() -> None:
         event = Event(number, Handler("p", 2, "access", handler, lambda _event, _error: None))
         runners.start(event)
         out = event.resume(None)
-        assert isinstance(out, Ending)
+        assert isinstance(out, Outcome)
         used.add(event.runner)
-        runners.release(event)
+        event.end()
     runners.close()
     assert len(used) == 1
     assert seen == ["unset", "set"] * 3
@@ -456,7 +458,7 @@ def test_only_so_many_idle_runners_are_kept() -> None:
         runners.start(event)
     for event in events:
         event.resume(None)
-        runners.release(event)
+        event.end()
     assert sum(not event.runner.dead for event in events) == 2
     runners.close()
     assert all(event.runner.dead for event in events)
@@ -466,9 +468,9 @@ def test_a_runner_that_died_is_not_kept() -> None:
     runners, event, _ = started(lambda: callback("kong.node.get_id"))
     event.resume(None)
     event.runner.throw(greenlet.GreenletExit)
-    runners.release(event)
+    event.end()
     again = Event(8, Handler("p", 2, "access", lambda: None, lambda *_: None))
-    assert isinstance(runners.start(again), Ending)
+    assert isinstance(runners.start(again), Outcome)
     assert again.runner is not event.runner
-    runners.release(again)
+    again.end()
     runners.close()

@@ -3,60 +3,60 @@
 from __future__ import annotations
 
 from pluginserver.events.placement import (
-    FIRST_PROBATION,
-    LAST_PROBATION,
+    FIRST_TRIAL,
+    LAST_TRIAL,
     STRIKES,
     WINDOW,
-    Pace,
+    Placement,
 )
 
 
-def fast_events(pace: Pace, count: int) -> None:
+def fast_events(placement: Placement, count: int) -> None:
     for _ in range(count):
-        pace.ended_on_worker(slow=False)
+        placement.ended_on_worker(slow=False)
 
 
 def test_a_phase_is_inline_after_a_row_of_fast_events() -> None:
-    pace = Pace()
-    fast_events(pace, FIRST_PROBATION - 1)
-    assert pace.blocking
-    fast_events(pace, 1)
-    assert not pace.blocking
+    placement = Placement()
+    fast_events(placement, FIRST_TRIAL - 1)
+    assert not placement.inline
+    fast_events(placement, 1)
+    assert placement.inline
 
 
 def test_a_slow_event_begins_the_row_again() -> None:
-    pace = Pace()
-    fast_events(pace, FIRST_PROBATION - 1)
-    pace.ended_on_worker(slow=True)
-    fast_events(pace, FIRST_PROBATION - 1)
-    assert pace.blocking
+    placement = Placement()
+    fast_events(placement, FIRST_TRIAL - 1)
+    placement.ended_on_worker(slow=True)
+    fast_events(placement, FIRST_TRIAL - 1)
+    assert not placement.inline
 
 
 def test_strikes_make_it_blocking() -> None:
-    pace = Pace()
-    fast_events(pace, FIRST_PROBATION)
+    placement = Placement()
+    fast_events(placement, FIRST_TRIAL)
     for number in range(STRIKES):
-        assert not pace.blocking
-        pace.slow_inline(100.0 + number)
-    assert pace.blocking
+        assert placement.inline
+        placement.slow_inline(100.0 + number)
+    assert not placement.inline
 
 
 def test_strikes_that_are_far_apart_do_not() -> None:
-    pace = Pace()
-    fast_events(pace, FIRST_PROBATION)
+    placement = Placement()
+    fast_events(placement, FIRST_TRIAL)
     for number in range(10 * STRIKES):
-        pace.slow_inline(number * WINDOW)
-    assert not pace.blocking
+        placement.slow_inline(number * WINDOW)
+    assert placement.inline
 
 
 def test_each_probation_is_twice_as_long_up_to_a_limit() -> None:
-    pace = Pace()
-    probation = FIRST_PROBATION
-    while probation < 4 * LAST_PROBATION:
-        pace.block()
-        length = min(probation, LAST_PROBATION)
-        fast_events(pace, length - 1)
-        assert pace.blocking
-        fast_events(pace, 1)
-        assert not pace.blocking
+    placement = Placement()
+    probation = FIRST_TRIAL
+    while probation < 4 * LAST_TRIAL:
+        placement.blocked()
+        length = min(probation, LAST_TRIAL)
+        fast_events(placement, length - 1)
+        assert not placement.inline
+        fast_events(placement, 1)
+        assert placement.inline
         probation *= 2

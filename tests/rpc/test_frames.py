@@ -11,8 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.paths import WIRE
 
-from pluginserver.rpc.frames import Decoder, FrameError, failure, packer
-from pluginserver.rpc.methods import frames
+from pluginserver.rpc import frames
+from pluginserver.rpc.frames import Decoder, FrameError, packer
+from pluginserver.rpc.replies import failure
 
 WIRE = [json.loads(line) for line in WIRE.read_text().splitlines()]
 RECORDED = [bytes.fromhex(entry["hex"]) for entry in WIRE]
@@ -101,7 +102,7 @@ def test_any_bytes_are_requests_or_an_error(data: bytes) -> None:
     ],
 )
 def test_what_is_no_request_is_an_error(frame: Any) -> None:
-    with pytest.raises(FrameError, match="no request"):
+    with pytest.raises(FrameError, match="not a request"):
         requests([msgpack.packb(frame)])
 
 

@@ -5,13 +5,26 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from support.client import pack
 
+from pluginserver.rpc.frames import Decoder
 from pluginserver.runtime.connection import READABLE, WRITABLE, Connection
 
 REQUEST = pack([0, 1, "plugin.GetStatus", []])
+
+
+class Frames:
+    """A codec whose requests are the frames."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self.feed = self._decoder.feed
+
+    def request(self, _peer: object) -> Any:
+        return self._decoder.request()
 
 
 class Pair:
@@ -22,7 +35,7 @@ class Pair:
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self.peer.settimeout(30)
         self.poller = select.epoll()
-        self.connection = Connection(ours, self.poller)
+        self.connection = Connection(ours, self.poller, Frames())
 
     def ready(self) -> int:
         return sum(mask for _, mask in self.poller.poll(0))

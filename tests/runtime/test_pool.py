@@ -17,7 +17,7 @@ from pluginserver import Kong, PluginServer
 from pluginserver.errors import PDKError
 from pluginserver.events.event import callback, finish
 from pluginserver.rpc.instances import Instances
-from pluginserver.runtime.worker import Stepper
+from pluginserver.runtime.thread import PoolThread
 
 Serve = Callable[..., PluginServer]
 
@@ -221,13 +221,13 @@ def test_a_replaced_leader_that_comes_back_leaves_its_successor_alone(serve: Ser
     server = serve(plugin(access), plugin(brief, name="q"))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instances = [client.start("p"), client.start("q")]
-        paces = [
-            server._crew.methods._instances.handler(instance, "access").pace
+        placements = [
+            server._methods._instances.handler(instance, "access").placement
             for instance in instances
         ]
         for _ in range(60):
-            for pace in paces:
-                pace.blocking = False
+            for placement in placements:
+                placement.inline = True
             gate.clear()
             blocked.clear()
             stuck.request(
@@ -337,15 +337,40 @@ def test_with_no_thread_to_spare_requests_wait_their_turn(serve: Serve) -> None:
             one.close()
 
 
-def test_workers_whose_events_wait_for_kong_take_more_when_there_are_no_others(
+def test_an_event_has_its_thread_to_itself_and_the_next_one_waits_for_a_free_one(
     serve: Serve,
 ) -> None:
-    server = serve(plugin(asks(1)), max_threads=2)
+    threads: list[int] = []
+
+    def access(_self: object, kong: Kong) -> None:
+        threads.append(threading.get_ident())
+        kong.call("kong.test")
+        threads.append(threading.get_ident())
+
+    server = serve(plugin(access), max_threads=2, queue_timeout=TIMEOUT)
+    with Client(server.socket_path) as client, Client(server.socket_path) as third:
+        instance = client.start("p")
+        events = [client.begin(instance)["EventId"] for _ in range(2)]
+        assert len(set(threads)) == 2
+        third.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
+        assert client.call("plugin.InstanceStatus", instance)
+        assert len(threads) == 2
+        assert client.step(events[0])["Data"] == "ret"
+        events.append(third.response()[3]["EventId"])
+        for event in events[1:]:
+            assert client.step(event)["Data"] == "ret"
+        assert len(threads) == 6
+
+
+def test_an_event_that_finds_no_free_thread_in_time_is_refused(serve: Serve) -> None:
+    server = serve(plugin(asks(1)), max_threads=2, queue_timeout=0.1)
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        events = [client.begin(instance)["EventId"] for _ in range(10)]
-        for event in reversed(events):
+        events = [client.begin(instance)["EventId"] for _ in range(2)]
+        assert client.begin(instance)["Data"] == {"Method": "kong.response.error", "Args": [500]}
+        for event in events:
             assert client.step(event)["Data"] == "ret"
+        assert client.play(instance) == [("kong.test", [0, None])]
 
 
 def test_thousands_of_suspended_events(serve: Serve) -> None:
@@ -383,7 +408,7 @@ def test_a_request_that_takes_too_long_is_answered_and_fails_closed(serve: Serve
     with Client(server.socket_path) as client:
         instance = client.start("p")
         out = client.begin(instance)
-        assert out["Data"]["Method"] == "kong.response.exit"
+        assert out["Data"]["Method"] == "kong.response.error"
         assert out["Data"]["Args"][0] == 500
         with pytest.raises(Failed, match=r"the plugin did not answer within 0\.2 s"):
             client.begin(instance, "log")
@@ -409,7 +434,7 @@ def test_a_handler_that_will_not_be_interrupted_finds_its_event_ended(serve: Ser
     server = serve(plugin(access), request_timeout=0.2)
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        assert client.begin(instance)["Data"]["Method"] == "kong.response.exit"
+        assert client.begin(instance)["Data"]["Method"] == "kong.response.error"
         gate.set()
         eventually(lambda: bool(outcome))
         assert "ended" in str(outcome[0])
@@ -473,7 +498,7 @@ def test_a_last_message_that_messagepack_cannot_carry_fails_closed(serve: Serve)
     server = serve(plugin(access))
     with Client(server.socket_path) as client:
         ((method, args),) = client.play(client.start("p"))
-        assert (method, args[0]) == ("kong.response.exit", 500)
+        assert (method, args) == ("kong.response.error", [500])
 
 
 def test_what_raises_leaves_nothing(serve: Serve) -> None:
@@ -491,7 +516,7 @@ def test_what_raises_leaves_nothing(serve: Serve) -> None:
             assert [method for method, _ in calls] == [
                 "kong.raise?",
                 "kong.log.err",
-                "kong.response.exit",
+                "kong.response.error",
             ]
         assert threading.active_count() <= threads
         assert client.play(instance) == [("kong.raise?", None)]
@@ -521,7 +546,7 @@ def test_stopping_unwinds_what_waits_for_its_turn(serve: Serve) -> None:
         stuck.request("plugin.Step", {"EventId": first, "Data": True})
         assert entered.wait(TIMEOUT)
         stopping = pool.submit(server.stop, 0)
-        eventually(lambda: server._crew._stopping.is_set())
+        eventually(lambda: server._pool.stopping.is_set())
         client.request("plugin.Step", {"EventId": second, "Data": False})
         gate.set()
         stopping.result(TIMEOUT)
@@ -555,7 +580,7 @@ def test_nothing_that_a_handler_raises_ends_more_than_its_event(
         waiting = client.begin(instance)["EventId"]
         for _ in range(3):
             calls = client.play(instance, answers=[True])
-            assert [method for method, _ in calls[1:]] == ["kong.log.err", "kong.response.exit"]
+            assert [method for method, _ in calls[1:]] == ["kong.log.err", "kong.response.error"]
             assert error.__name__ in calls[1][1][0]
         assert client.step(waiting)["Data"] == "ret"
 
@@ -620,7 +645,7 @@ def test_requests_that_wait_too_long_for_a_thread_are_answered(serve: Serve) -> 
             one.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
             assert entered.wait(TIMEOUT)
         for one in clients:
-            assert one.response()[3]["Data"]["Method"] == "kong.response.exit"
+            assert one.response()[3]["Data"]["Method"] == "kong.response.error"
             one.close()
         gate.set()
         assert client.begin(instance)["Data"] == "ret"
@@ -646,8 +671,8 @@ def test_a_step_that_waits_too_long_for_its_thread_is_answered(serve: Serve) -> 
         first, second = (client.begin(instance)["EventId"] for _ in range(2))
         stuck.request("plugin.Step", {"EventId": first, "Data": True})
         assert entered.wait(TIMEOUT)
-        assert client.step(second, False)["Data"]["Method"] == "kong.response.exit"
-        assert stuck.response()[3]["Data"]["Method"] == "kong.response.exit"
+        assert client.step(second, False)["Data"]["Method"] == "kong.response.error"
+        assert stuck.response()[3]["Data"]["Method"] == "kong.response.error"
         assert not unwound.is_set()
         gate.set()
         assert unwound.wait(TIMEOUT)
@@ -693,20 +718,20 @@ def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.Monk
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance, other = client.start("p"), client.start("q")
         with monkeypatch.context() as patch:
-            patch.setattr(Stepper, "start", refuse)
+            patch.setattr(PoolThread, "start", refuse)
             client.request("plugin.HandleEvent", {"InstanceId": other, "EventName": "access"})
             assert stuck.call("plugin.InstanceStatus", other)["Id"] == other
         assert client.step(client.response()[3]["EventId"])["Data"] == "ret"
         make_inline(client, instance)
         gate.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(Stepper, "start", refuse)
-            with server._crew.lock:
-                server._crew._idle.clear()
+            patch.setattr(PoolThread, "start", refuse)
+            with server._pool.lock:
+                server._pool.groups["events"].idle.clear()
             stuck.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
             assert blocked.wait(TIMEOUT)
             client.request("plugin.GetStatus", None)
-            eventually(lambda: server._crew._leader is None)
+            eventually(lambda: server._pool.leader is None)
         assert client.response()[3]["Pid"]
         gate.set()
         assert stuck.response()[3]["Data"] == "ret"
@@ -722,7 +747,7 @@ def test_an_error_of_our_own_costs_one_request(
 
     with Client(server.socket_path) as client:
         monkeypatch.setattr(Instances, "get", fail)
-        with pytest.raises(Failed, match=r"internal error: RuntimeError\('a bug'\)"):
+        with pytest.raises(Failed, match="internal error: RuntimeError: a bug"):
             client.call("plugin.InstanceStatus", 5)
         monkeypatch.setattr(Instances, "handler", fail)
         with pytest.raises(Closed):
@@ -740,9 +765,9 @@ def test_the_watchdog_sleeps_and_wakes(serve: Serve) -> None:
         instance = client.start("p")
         make_inline(client, instance)
         for _ in range(3):
-            eventually(lambda: server._crew.dozing)
+            eventually(lambda: server._pool.dozing)
             assert client.play(instance) == []
-        eventually(lambda: server._crew.dozing)
+        eventually(lambda: server._pool.dozing)
         gate.clear()
         stuck.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
         assert blocked.wait(TIMEOUT)

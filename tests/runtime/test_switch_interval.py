@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from support.client import TIMEOUT
 
-from pluginserver.runtime.switch_interval import SHORT_INTERVAL, Fairness
+from pluginserver.runtime.switch_interval import SHORT_INTERVAL, SwitchInterval
 
 
 @contextmanager
@@ -42,32 +42,32 @@ def chosen() -> Iterator[float]:
     sys.setswitchinterval(before)
 
 
-def look_until_short(fairness: Fairness, ident: int) -> None:
+def look_until_short(interval: SwitchInterval, ident: int) -> None:
     deadline = time.monotonic() + TIMEOUT
     while sys.getswitchinterval() > 2 * SHORT_INTERVAL:
         assert time.monotonic() < deadline
-        fairness.look(time.monotonic(), [ident])
+        interval.look(time.monotonic(), [ident])
 
 
 def test_a_thread_that_computes_makes_them_short() -> None:
-    fairness = Fairness()
+    interval = SwitchInterval()
     with thread(compute=True) as ident:
-        look_until_short(fairness, ident)
-        fairness.look(time.monotonic() + 1, [])
+        look_until_short(interval, ident)
+        interval.look(time.monotonic() + 1, [])
     assert sys.getswitchinterval() == pytest.approx(0.004)
 
 
 def test_a_thread_that_waits_does_not() -> None:
-    fairness = Fairness()
+    interval = SwitchInterval()
     now = time.monotonic()
     with thread(compute=False) as ident:
         for number in range(20):
-            fairness.look(now + number, [ident])
+            interval.look(now + number, [ident])
             assert sys.getswitchinterval() == pytest.approx(0.004)
 
 
 def test_servers_side_by_side_share_the_decision() -> None:
-    one, other = Fairness(), Fairness()
+    one, other = SwitchInterval(), SwitchInterval()
     with thread(compute=True) as ident:
         look_until_short(one, ident)
         one.close()
@@ -80,13 +80,13 @@ def test_servers_side_by_side_share_the_decision() -> None:
 
 
 def test_a_shorter_choice_of_the_program_stays() -> None:
-    fairness = Fairness()
+    interval = SwitchInterval()
     sys.setswitchinterval(SHORT_INTERVAL / 4)
     with thread(compute=True) as ident:
         deadline = time.monotonic() + TIMEOUT
         for _ in range(1000):
             assert time.monotonic() < deadline
-            fairness.look(time.monotonic(), [ident])
+            interval.look(time.monotonic(), [ident])
             assert sys.getswitchinterval() <= SHORT_INTERVAL / 2
-    fairness.close()
+    interval.close()
     sys.setswitchinterval(0.004)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pluginserver.events.event import Ending, Event, Handler, Runners
+from pluginserver.events.event import Event, Handler, Outcome, Runners
 
 Calls = list[tuple[str, tuple[Any, ...]]]
 
@@ -15,8 +15,8 @@ def drive(
     answers: Iterable[Any] = (),
     phase: str = "access",
     fail_open: bool = False,
-) -> tuple[Calls, Ending, list[BaseException]]:
-    """Run a handler to its end as a stepper would.
+) -> tuple[Calls, Outcome, list[BaseException]]:
+    """Run a handler to its end as a worker would.
 
     :param answers: what each callback gets in turn, None when they run out; an exception is raised
         in it.
@@ -34,7 +34,8 @@ def drive(
         calls.append(out)
         answer = next(feed, None)
         out = event.throw(answer) if isinstance(answer, BaseException) else event.resume(answer)
-    runners.release(event)
+    event.report()
+    event.end()
     runners.close()
     return calls, out, failures
 
@@ -61,11 +62,11 @@ def ask(
         except Exception as error:
             raised.append(error)
 
-    calls, ending, failures = drive(handler, answers, phase)
+    calls, outcome, failures = drive(handler, answers, phase)
     assert not failures
     if raised:
         raised[0].calls = calls  # type: ignore[attr-defined]
         raise raised[0]
-    if ending.call is not None:
-        calls.append(ending.call)
+    if outcome.call is not None:
+        calls.append(outcome.call)
     return calls, results[0] if results else None

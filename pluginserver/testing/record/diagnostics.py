@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from ...errors import EventEndedError, PhaseError
-from ...events.event import AFTER, EXIT, HIDDEN, UNEXPECTED, place
+from ...events.event import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
 from ...spec.functions import FUNCTIONS
 from ..kong import lua
 from ..kong.router import Binding
@@ -167,12 +167,12 @@ def after_run(state: State, run: Run, failures: list[HandlerFailure]) -> None:
     if error is not None:
         text = f"{type(error).__name__}: {error}{place(error)}"
     elif told is not None:
-        text = told.removesuffix(AFTER).removesuffix(HIDDEN)
+        text = told.removesuffix(AFTER).removesuffix(MASKED)
     else:
         return
     if told is not None and told.endswith(AFTER):
         _after_the_end(state, run, text, error)
-    elif told is not None and told.endswith(HIDDEN):
+    elif told is not None and told.endswith(MASKED):
         what = (
             f"{run.plugin} raised {text} in {run.phase}, and an exit in a finally block hid it: "
             "the client gets the answer of that exit; use except instead"
@@ -191,7 +191,7 @@ def _raised(state: State, run: Run, text: str, error: BaseException | None) -> N
             return
     outcome = (
         "Kong logs it and the client gets a 500"
-        if run.ended == "exit"
+        if run.ended in ("exit", "error")
         else "Kong logs it and goes on"
     )
     _note(state, run, "raised", f"{run.plugin} raised {text} in {run.phase}. {outcome}", error)
@@ -222,6 +222,7 @@ def _told(run: Run) -> str | None:
         if text.startswith(prefix):
             return text[len(prefix) :]
     last = run.callbacks[-1] if run.callbacks else None
-    if last is not None and last.method == EXIT and last.args == UNEXPECTED and texts:
+    refusals = ((ERROR, (500,)), (EXIT, UNEXPECTED))
+    if last is not None and texts and (last.method, last.args) in refusals:
         return texts[-1]
     return None

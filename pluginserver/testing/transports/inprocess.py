@@ -14,22 +14,21 @@ Rules kept here:
 
 from __future__ import annotations
 
-import itertools
 import weakref
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import attrs
 import greenlet
 import msgpack
 
-from ...errors import PDKError, RPCError
-from ...events.event import Abandoned, Ending, Event, Handler, Out, Runner, Runners
-from ...rpc.frames import packer
+from ...errors import PluginServerError, RPCError
+from ...events.event import Event, Runner
+from ...rpc.calls import Context, Control, EventCall
 from ...rpc.instances import Instances
-from ...rpc.methods import RAISE, START, Methods, control, first_id
-from ...runtime.requests import LATE, PACK_ERRORS, result, unsendable
+from ...rpc.methods import Methods, first_id
+from ...runtime.interrupts import Cancelled
+from ...runtime.requests import LATE
 from .base import HandlerFailure, Source
 from .plugins import Collection
 from .watchdog import WATCHDOG
@@ -38,16 +37,24 @@ from .wire import NoAnswer, RemoteError
 
 @attrs.define(eq=False)
 class _Live:
-    """An event that runs or waits, its runner's owner, and the greenlets that its handler made."""
+    """An event that runs or waits, what it runs in, and the greenlets that its handler made."""
 
     event: Event
-    runners: Runners = attrs.field(factory=Runners)
+    context: Context = attrs.field(factory=Context)
     greenlets: dict[int, weakref.ref[greenlet.greenlet]] = attrs.field(factory=dict)
 
     def end(self) -> None:
         """Bury the runner."""
-        self.runners.release(self.event)
-        self.runners.close()
+        self.event.end()
+        self.context.runners.close()
+
+
+class _Nobody:
+    """Who would be answered over a socket: here the answer is returned."""
+
+    def send(self, data: bytes) -> None:
+        """Not called: nothing here pipelines requests."""
+        raise AssertionError(data)
 
 
 class InProcess:
@@ -61,15 +68,14 @@ class InProcess:
         self.timeout = timeout
         self.on_notification: Callable[[Any, Any], None] = lambda _label, _argument: None
         self._plugins = plugins
-        self._mishaps: list[HandlerFailure] = []
+        self._failures: list[HandlerFailure] = []
         self._waiting: dict[int, _Live] = {}
-        self._pack = packer()
-        self._ids = itertools.count(first_id())
+        self._context = Context()
         self._begin_serving()
 
     def _begin_serving(self) -> None:
-        self._instances = Instances(first_id(), self._failed)
-        self._methods = Methods(self._plugins, self._instances)
+        instances = Instances(first_id(), self._failed)
+        self._methods = Methods(self._plugins, instances, self)
 
     def load(self, source: Source) -> str:
         """Load a plugin: see :meth:`.transport.Transport.load`."""
@@ -78,16 +84,25 @@ class InProcess:
     def call(self, method: Any, argument: Any) -> Any:
         """Do at once what a request over the socket would: see :meth:`.wire.Client.call`."""
         try:
-            kind, what, value = self._methods.read(method, [argument])
-            if kind is START:
-                return self._start(what)
-            if kind is RAISE:
-                return self._step(what, Event.throw, PDKError(value))
-            if callable(what):
-                return control(what, value)
-            return self._step(what, Event.resume, value)
+            request = self._methods.read(_Nobody(), 0, method, [argument])
+            if isinstance(request, Control):
+                value = request.function(request.argument)
+                return _unpacked(self._context.pack(value))
         except RPCError as error:
             raise RemoteError(str(error)) from error.__cause__
+        except PluginServerError as error:
+            raise RemoteError(str(error)) from error
+        assert isinstance(request, EventCall)
+        return self._advance(request)
+
+    def claim(self, number: int) -> Event | None:
+        """An event that waits for a step; the table of methods asks."""
+        live = self._waiting.get(number)
+        return None if live is None else live.event
+
+    def is_running(self, _number: int) -> bool:
+        """Never: a request that comes meanwhile finds its thread busy."""
+        return False
 
     def break_off(self, method: Any, argument: Any) -> None:
         """The connection is gone: the server still gets the request, nobody gets its answer."""
@@ -103,13 +118,13 @@ class InProcess:
         """End an event that waits for a step which will not come."""
         live = self._waiting.pop(event_id, None)
         if live is not None:
-            live.event.abandon("Kong no longer waits for it")
+            live.event.cancel("Kong no longer waits for it")
             self._look_for_greenlets(live)
             live.end()
 
     def handler_failures(self) -> list[HandlerFailure]:
         """What handlers raised and left behind since the last call."""
-        out, self._mishaps = self._mishaps, []
+        out, self._failures = self._failures, []
         return out
 
     def restart(self) -> None:
@@ -125,62 +140,37 @@ class InProcess:
         self._plugins.drop()
 
     def _failed(self, event: Event, error: BaseException) -> None:
-        self._mishaps.append(HandlerFailure(event.id, "raised", error))
+        self._failures.append(HandlerFailure(event.id, "raised", error))
 
-    def _start(self, handler: Handler) -> Any:
-        live = _Live(Event(next(self._ids), handler))
-        return self._advance(live, lambda: live.runners.start(live.event))
-
-    def _step(self, event_id: int, act: Callable[[Event, Any], Out], value: Any) -> Any:
-        live = self._waiting.pop(event_id, None)
-        if live is None:
-            raise RPCError(f"No running event {event_id}")
-        event = live.event
-        return self._advance(live, lambda: act(event, value))
-
-    def _advance(self, live: _Live, act: Callable[[], Out]) -> Any:
+    def _advance(self, request: EventCall) -> Any:
         """Run the handler to its next callback or its end.
 
         :returns: what the server answers.
         """
-        out, late = self._watched(live, act)
-        event = live.event
-        if late:
-            if event.suspended:
-                event.abandon(LATE)
+        event = request.event
+        live = self._waiting.pop(event.id, None) or _Live(event)
+        in_time = self._perform(live, request)
+        if not in_time and event.suspended:
+            event.cancel(LATE)
+        if in_time:
+            event.report()
+            if request.suspended:
+                self._waiting[event.id] = live
+        if not request.suspended or not in_time:
             self._look_for_greenlets(live)
             live.end()
-            self._mishaps = [one for one in self._mishaps if one.event_id != event.id]
+        if not in_time:
             raise NoAnswer("timeout", timed_out=True)
-        while isinstance(out, tuple):
-            try:
-                answer = self._carried(result(event, out))
-            except PACK_ERRORS as error:
-                out, _ = self._watched(live, partial(event.throw, unsendable(out[0], error)))
-                continue
-            self._waiting[event.id] = live
-            return answer
-        self._look_for_greenlets(live)
-        live.end()
-        return self._last(event, out)
+        _, _, error, result = _unpacked(request.reply)
+        if error is not None:
+            raise RemoteError(error)
+        return result
 
-    def _last(self, event: Event, ending: Ending) -> Any:
-        if ending.error is not None:
-            raise RPCError(ending.error)
-        try:
-            return self._carried(result(event, ending))
-        except PACK_ERRORS as error:
-            self._failed(event, error)
-            return self._last(event, event.handler.refusal(str(error)))
+    def _perform(self, live: _Live, request: EventCall) -> bool:
+        """Do a slice of the handler under the watchdog's eyes, noting the greenlets that it makes.
 
-    def _carried(self, value: Any) -> Any:
-        """The value as it arrives at the other end of a socket."""
-        return msgpack.unpackb(
-            self._pack(value), raw=False, unicode_errors="surrogateescape", strict_map_key=False
-        )
-
-    def _watched(self, live: _Live, act: Callable[[], Out]) -> tuple[Out, bool]:
-        """Do a slice of the handler under the watchdog's eyes, noting the greenlets that it makes."""
+        :returns: whether it was in time.
+        """
         own = greenlet.getcurrent()
 
         def trace(_what: str, switch: tuple[greenlet.greenlet, greenlet.greenlet]) -> None:
@@ -188,19 +178,17 @@ class InProcess:
             if type(target) is not Runner and target is not own:
                 live.greenlets[id(target)] = weakref.ref(target)
 
-        out: Out = Ending(error=LATE)
         deadline = WATCHDOG.deadline(self.timeout)
         before = greenlet.settrace(trace)
         try:
             deadline.start()
-            out = act()
-            late = not deadline.met()
-        except Abandoned:
-            late = True
+            request.perform(live.context)
+        except Cancelled:
+            deadline.over = True
         finally:
-            deadline.met()
+            in_time = deadline.met()
             greenlet.settrace(before)
-        return out, late
+        return in_time
 
     def _look_for_greenlets(self, live: _Live) -> None:
         """Note the greenlets of the handler's own that are still suspended."""
@@ -212,7 +200,12 @@ class InProcess:
                 code = made.gr_frame.f_code
                 text = f"in {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name}, "
                 text += f"{code.co_filename}:{made.gr_frame.f_lineno}"
-                self._mishaps.append(HandlerFailure(live.event.id, "leaked greenlet", None, text))
+                self._failures.append(HandlerFailure(live.event.id, "leaked greenlet", None, text))
+
+
+def _unpacked(data: bytes) -> Any:
+    """A value as it arrives at the other end of a socket."""
+    return msgpack.unpackb(data, raw=False, unicode_errors="surrogateescape", strict_map_key=False)
 
 
 def _descends(made: greenlet.greenlet, ancestor: greenlet.greenlet) -> bool:

@@ -1,15 +1,11 @@
 """A watchdog over code that may never come back, in the thread that runs it.
 
-One daemon thread serves the whole process.  It sleeps until the earliest deadline that it knows of,
-and raises an exception in the thread that missed it, at that thread's next bytecode.
+One daemon thread serves the whole process.  It sleeps until the earliest deadline that it knows of, and
+interrupts the thread that missed it, by the protocol of :mod:`pluginserver.runtime.interrupts`.  Rules kept
+here:
 
-Rules kept here:
-
-* to take a :class:`Deadline` out of the table (an atomic ``dict.pop``) is to claim it: either its
-  thread has met it, or the watchdog raises;
-* the thread under watch takes no lock when it meets its deadline: the exception may come at any
-  bytecode, and a lock that it held would stay locked;
-* after :meth:`Deadline.met` the exception has come, or never will.
+* the thread under watch takes no lock between the start of its deadline and :meth:`Deadline.met`;
+* after :meth:`Deadline.met` the interrupt has come, or never will.
 """
 
 from __future__ import annotations
@@ -18,28 +14,27 @@ import threading
 import time
 from typing import Final
 
-from ...events.event import Abandoned
-from ...runtime.interrupts import raise_in
+from ...runtime.interrupts import Cancelled, Interruptible
 
 _NEVER: Final = float("inf")
 
 
-class Deadline:
+class Deadline(Interruptible):
     """A time at which a thread must be done: made, started and met in that thread.
 
-    Start it inside the ``try`` that catches :class:`~pluginserver.events.event.Abandoned`: from then on
-    the exception may come.
+    Start it inside the ``try`` that catches ``Cancelled``: from then on the exception may come.
     """
 
-    __slots__ = ("_in_time", "_raised", "_seconds", "_thread", "_watchdog", "at")
+    __slots__ = ("_seconds", "_thread", "_watchdog", "at", "missed")
 
     def __init__(self, watchdog: Watchdog, seconds: float) -> None:
+        super().__init__()
         self.at = _NEVER
+        self.missed = False
+        """Whether the watchdog was first."""
         self._watchdog = watchdog
         self._seconds = seconds
         self._thread = threading.get_ident()
-        self._raised = False
-        self._in_time = False
 
     def start(self) -> None:
         """Let the time run."""
@@ -47,26 +42,23 @@ class Deadline:
         self._watchdog.watch(self)
 
     def miss(self) -> None:
-        """Raise :class:`~pluginserver.events.event.Abandoned` in its thread, unless that was faster."""
-        if self._watchdog.pending.pop(self, self) is None:
-            raise_in(self._thread, Abandoned)
-            self._raised = True
+        """Interrupt the thread, unless that was faster; the watchdog only."""
+        if self.claim():
+            self.missed = True
+            self.interrupt(self._thread)
 
     def met(self) -> bool:
         """Say that the thread is done, as often as it likes.
 
         :returns: whether it was in time.
         """
-        if self._in_time or self._watchdog.pending.pop(self, self) is None:
-            self._in_time = True
-            return True
         while True:
             try:
-                while not self._raised:
-                    time.sleep(0)
-                raise_in(self._thread, None)
-                return False
-            except Abandoned:
+                if not self.claim():
+                    self.acknowledge()
+                self._watchdog.pending.pop(self, None)
+                return not self.missed
+            except Cancelled:
                 continue
 
 
@@ -75,7 +67,7 @@ class Watchdog:
 
     def __init__(self) -> None:
         self.pending: dict[Deadline, None] = {}
-        """The deadlines that are neither met nor missed."""
+        """The deadlines that were started and neither met nor missed."""
         self._changed = threading.Condition(threading.Lock())
         self._wakes = _NEVER
         self._thread: threading.Thread | None = None
@@ -106,9 +98,11 @@ class Watchdog:
                 pending = list(self.pending)
                 for deadline in pending:
                     if deadline.at <= now:
+                        self.pending.pop(deadline, None)
                         deadline.miss()
                 self._wakes = min((one.at for one in pending if one.at > now), default=_NEVER)
                 self._changed.wait(None if self._wakes == _NEVER else self._wakes - now)
 
 
 WATCHDOG: Final = Watchdog()
+"""The watchdog of this process."""

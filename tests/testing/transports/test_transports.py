@@ -16,7 +16,7 @@ from support.paths import ROOT
 
 from pluginserver import PluginServer
 from pluginserver.errors import UnknownPluginError
-from pluginserver.events.event import Abandoned
+from pluginserver.runtime.interrupts import Cancelled
 from pluginserver.testing import Gateway, GatewayError, Quirks, Response
 from pluginserver.testing.transports.connect import connect
 from pluginserver.testing.transports.inprocess import InProcess
@@ -320,7 +320,7 @@ def interrupted(watchdog: Watchdog, seconds: float) -> bool:
     try:
         deadline.start()
         forever()
-    except Abandoned:
+    except Cancelled:
         return deadline.met() is False and deadline.met() is False
     return False
 
@@ -361,7 +361,7 @@ def test_an_interruption_never_comes_late(rounds: int) -> None:
         for _ in range(rounds):
             str(rounds)
         deadline.met()
-    except Abandoned:
+    except Cancelled:
         assert deadline.met() is False
     for _ in range(200):
         str(rounds)
