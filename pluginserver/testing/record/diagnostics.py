@@ -19,6 +19,7 @@ from ..kong.state import State
 from ..transports.base import Mishap
 from ..transports.wire import NoAnswer
 from .exchange import Callback, Exchange, Problem, Run
+from .format import short
 
 if TYPE_CHECKING:
     from ..kong.router import Binding
@@ -48,12 +49,6 @@ def _note(
 def shown(call: Callback) -> str:
     """A callback as it would be written in Python."""
     return f"{call.method}({', '.join(short(arg) for arg in call.args)})"
-
-
-def short(value: Any, limit: int = 60) -> str:
-    """A value's ``repr``, cut to a length."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def cut_arguments(state: State, call: Callback, raw: Any) -> None:
