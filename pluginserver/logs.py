@@ -22,11 +22,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-if TYPE_CHECKING:
-    from .events.event import Event
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Literal
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 """The levels by name; the numbers are those of :mod:`logging`."""
@@ -63,25 +60,32 @@ class Logger:
 
     def debug(self, message: str, /, **fields: Any) -> None:
         """Write what helps to find a fault."""
-        self._write("debug", message, fields)
+        self.write("debug", message, **fields)
 
     def info(self, message: str, /, **fields: Any) -> None:
         """Write what happens in the normal course of things."""
-        self._write("info", message, fields)
+        self.write("info", message, **fields)
 
     def warning(self, message: str, /, **fields: Any) -> None:
         """Write what works, but probably not as it was meant."""
-        self._write("warning", message, fields)
+        self.write("warning", message, **fields)
 
     def error(self, message: str, /, **fields: Any) -> None:
         """Write what did not work."""
-        self._write("error", message, fields)
+        self.write("error", message, **fields)
 
     def critical(self, message: str, /, **fields: Any) -> None:
         """Write what the server cannot live with."""
-        self._write("critical", message, fields)
+        self.write("critical", message, **fields)
 
-    def _write(self, level: str, message: str, fields: dict[str, Any]) -> None:
+    def write(self, level: str, message: str, /, **fields: Any) -> None:
+        """Write a record of a level that is known only when the program runs.
+
+        :param level: one of :data:`LEVELS`.
+        :raises ValueError: for any other.
+        """
+        if level not in LEVELS:
+            raise ValueError(_unknown("level", level, LEVELS))
         try:
             target = _target(level)
             if target is not None:
@@ -108,10 +112,14 @@ def configure(level: str = "info", format: Format = "console") -> None:
     """
     global _configured
     if level not in LEVELS:
-        raise ValueError(f"there is no log level {level!r}: use one of {', '.join(LEVELS)}")
+        raise ValueError(_unknown("level", level, LEVELS))
     if format not in FORMATS:
-        raise ValueError(f"there is no log format {format!r}: use one of {', '.join(FORMATS)}")
+        raise ValueError(_unknown("format", format, FORMATS))
     _configured = _Settings(level, format)
+
+
+def _unknown(what: str, given: object, known: Iterable[str]) -> str:
+    return f"there is no log {what} {given!r}: use one of {', '.join(known)}"
 
 
 def adopt() -> None:
@@ -143,7 +151,7 @@ def adopt() -> None:
             fields: dict[str, Any] = {"logger": record.name}
             if record.exc_info:
                 fields["exc_info"] = record.exc_info[1]
-            log._write(name, record.getMessage(), fields)
+            log.write(name, record.getMessage(), **fields)
 
     def thread_ended(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread is not None else "unknown"
@@ -346,28 +354,27 @@ class ErrorDigest:
         self._repeats = repeats or Repeats()
         self._log = logger or get_logger()
 
-    def report(self, event: Event, error: BaseException) -> None:
+    def report(
+        self, error: BaseException, *, plugin: str, phase: str, instance: int, event: int
+    ) -> None:
         """Log an error, if it was not logged just now.
 
         The record's field ``repeats`` says how often the error came in silence since the last time.
+
+        :param instance: the id of the plugin's instance.
+        :param event: the id of the event.
         """
-        handler = event.handler
         kind = type(error)
-        key = (
-            handler.plugin,
-            handler.phase,
-            f"{kind.__module__}.{kind.__qualname__}",
-            _place(error),
-        )
+        key = (plugin, phase, f"{kind.__module__}.{kind.__qualname__}", _place(error))
         repeats = self._repeats.note(key)
         if repeats is not None:
             what = "".join(traceback.format_exception_only(error))
             self._log.error(
                 f"the handler failed: {one_line(what.strip())}",
-                plugin=handler.plugin,
-                phase=handler.phase,
-                instance=handler.instance_id,
-                event=event.id,
+                plugin=plugin,
+                phase=phase,
+                instance=instance,
+                event=event,
                 repeats=repeats,
                 exc_info=error,
             )
