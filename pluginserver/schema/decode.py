@@ -78,10 +78,15 @@ class Decoder:
     """Makes objects of one config class.
 
     :param cls: an attrs class whose schema was inferred, so that its annotations are known to be good.
+    :param path: what the places of wrong values begin with, such as ``config`` in ``config.limit``; may
+        be empty.
+    :param intro: what an error's text begins with.
     """
 
-    def __init__(self, cls: type) -> None:
+    def __init__(self, cls: type, path: str = _PATH, intro: str = "Decoding config: ") -> None:
         self._cls = cls
+        self._path = path
+        self._intro = intro
         self._converter = _converter()
 
     def decode(self, values: Mapping[str, Any]) -> Any:
@@ -93,10 +98,10 @@ class Decoder:
         try:
             return self._converter.structure(values, self._cls)
         except (ClassValidationError, _Refused) as error:
-            found = list(_explain(error, _PATH))
+            found = list(_explain(error, self._path))
             if len(found) > _SHOWN:
                 found[_SHOWN:] = [f"and {len(found) - _SHOWN} more"]
-            raise ConfigError(f"Decoding config: {'; '.join(found)}") from error
+            raise ConfigError(f"{self._intro}{'; '.join(found)}") from error
 
 
 def _converter() -> Converter:
@@ -241,7 +246,7 @@ def _explain(error: BaseException, path: str) -> Iterator[str]:
     """The single errors inside one of cattrs' groups, each with its place."""
     if isinstance(error, ClassValidationError):
         for inner, note in error.group_exceptions()[0]:
-            yield from _explain(inner, f"{path}.{note.name}")
+            yield from _explain(inner, f"{path}.{note.name}" if path else note.name)
     elif isinstance(error, IterableValidationError):
         for inner, at in error.group_exceptions()[0]:
             yield from _explain(inner, f"{path}[{at.index!r}]")
