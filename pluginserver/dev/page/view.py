@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Final, Union
+from typing import Final
 
 import attrs
 
@@ -125,7 +125,7 @@ class LogEntry:
     text: str
 
 
-Line = Union[CallLine, LogEntry]
+Line = CallLine | LogEntry
 
 
 @attrs.frozen
@@ -229,9 +229,7 @@ def _line(step: Step) -> Line:
     return _call(step) if isinstance(step, CallStep) else _log(step.line)
 
 
-def _block(
-    entry: Entry, stage: Stage, lines: Sequence[Line], whole: float, anchor: str
-) -> Block:
+def _block(entry: Entry, stage: Stage, lines: Sequence[Line], whole: float, anchor: str) -> Block:
     subject = stage.subject
     if subject is None:
         return Block("kong", anchor, "kong", "Kong", "Kong", "", Bar(0, 0), [], lines)

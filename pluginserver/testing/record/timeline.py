@@ -13,7 +13,7 @@ the page of the development gateway render it, each in its own way.  Rules kept 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, Union
+from typing import Literal
 
 import attrs
 
@@ -57,7 +57,7 @@ class LogStep:
         return self.line.time
 
 
-Step = Union[CallStep, LogStep]
+Step = CallStep | LogStep
 
 
 @attrs.frozen

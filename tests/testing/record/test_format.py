@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pluginserver.testing.record.format import BODY, body, literal, plain, round_trips, short, size, took
+from pluginserver.testing.record.format import (
+    BODY,
+    body,
+    literal,
+    plain,
+    round_trips,
+    short,
+    size,
+    took,
+)
 
 
 @pytest.mark.parametrize(
