@@ -37,7 +37,7 @@ from ..errors import ConfigError, PluginServerError
 from ..schema.annotations import KongKeys, fields_of
 from ..schema.decode import Decoder
 from ..spec.wording import meant, reason, shown
-from ..testing.gateway import config_record
+from ..testing.kong.configuration import config_record
 
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 

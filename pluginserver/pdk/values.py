@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..spec.entities import Entity
+from ..spec.limits import EXACT
 from ..spec.multimap import MultiMap
 
 Body: TypeAlias = "str | bytes | Mapping[str, Any] | Sequence[Any] | attrs.AttrsInstance"
@@ -30,9 +31,6 @@ Body: TypeAlias = "str | bytes | Mapping[str, Any] | Sequence[Any] | attrs.Attrs
 
 Value: TypeAlias = "Body | bool | int | float"
 """What a Lua table can hold."""
-
-EXACT: Final = 2**53
-"""Lua's numbers are doubles: beyond this an integer is not the same any more."""
 
 MAX_DEPTH: Final = 100
 """How deep a value may nest; far below what MessagePack (511) and Lua's JSON encoder (1000) take."""

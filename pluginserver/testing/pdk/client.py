@@ -47,7 +47,7 @@ def load_consumer(state: State, consumer_id: Any, search_by_username: Any = None
     by_id = _UUID.fullmatch(identity) is not None
     if not by_id and not search_by_username:
         raise LuaError("cannot load a consumer with an id that is not a uuid")
-    for consumer in state.gateway.consumers.values():
+    for consumer in state.node.consumers.values():
         if (by_id and consumer.data["id"] == identity) or (
             search_by_username and consumer.data.get("username") == identity
         ):

@@ -139,7 +139,7 @@ def record(state: State) -> dict[str, Any]:
         "client_ip": request.client_ip,
         "started_at": int(exchange.time * 1000),
         "source": {"service": "upstream"}.get(state.source, "kong"),
-        "workspace": state.gateway.workspace_id,
+        "workspace": state.node.workspace_id,
         "workspace_name": "default",
     }
     if exchange.service_request is not None:

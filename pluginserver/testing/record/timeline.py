@@ -17,6 +17,7 @@ from typing import Literal
 
 import attrs
 
+from ...spec.methods import STEP_ERROR
 from ..kong.messages import Response, ServiceRequest
 from .exchange import Callback, Exchange, LogLine, Problem, Run
 
@@ -160,7 +161,7 @@ def outcome(call: Callback) -> Outcome:
     """How a callback ended."""
     if call.step is None:
         return "throw" if call.error else "no answer"
-    return "step error" if call.step == "plugin.StepError" else "answer"
+    return "step error" if call.step == STEP_ERROR else "answer"
 
 
 def _start(stage: Stage) -> float:

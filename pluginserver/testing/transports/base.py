@@ -42,7 +42,7 @@ class PluginInfo:
 
 
 @attrs.frozen
-class Mishap:
+class HandlerFailure:
     """Something that went wrong in a handler, seen from inside the plugin server's process.
 
     :param event_id: the event.
@@ -82,7 +82,7 @@ class Transport(Protocol):
     def abandon(self, event_id: int) -> None:
         """Kong has forgotten an event: clean up what would wait for its time-out."""
 
-    def mishaps(self) -> list[Mishap]:
+    def handler_failures(self) -> list[HandlerFailure]:
         """What went wrong in handlers since the last call, where that can be seen."""
 
     def restart(self) -> None:
