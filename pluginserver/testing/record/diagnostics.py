@@ -1,8 +1,11 @@
-"""Plugins' bugs, told so that their author knows what to mend.
+"""Plugins' bugs, described so that their author knows what to mend.
 
-The gateway sees a bug from outside: what a plugin asked for and how its event ended.  In process it
-also sees the exception itself.  Each bug becomes one :class:`~pluginserver.testing.record.exchange.Problem`
-of the exchange, and its text names the plugin, the phase and what to do.
+Rules kept here:
+
+* a bug is seen from outside, by what a plugin asked for and how its event ended, so that it is found with
+  any plugin server; in process the exception itself is there too, and is kept with it;
+* each bug becomes one :class:`~pluginserver.testing.record.exchange.Problem` of the exchange, whose text
+  names the plugin, the phase and what to do.
 """
 
 from __future__ import annotations
