@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -144,37 +144,42 @@ def _parser() -> argparse.ArgumentParser:
         help="where the plugins are; default: the current directory",
     )
     parser.add_argument("-h", "-help", "--help", action="help", help="show this, and exit")
-    parser.add_argument(
-        "-port",
-        "--port",
+    _flag(
+        parser,
+        "port",
         type=_port,
         default=PORT,
         help=f"the port to listen on, 0 for any free one; default: {PORT}",
     )
-    parser.add_argument(
-        "-host",
-        "--host",
+    _flag(
+        parser,
+        "host",
         default=HOST,
         help=f"the address to listen on; default: {HOST}, which only this machine reaches",
     )
-    parser.add_argument(
-        "-upstream",
-        "--upstream",
+    _flag(
+        parser,
+        "upstream",
         metavar="URL",
         help="the service behind the gateway; default: an echo of the request",
     )
-    parser.add_argument(
-        "-config",
-        "--config",
+    _flag(
+        parser,
+        "config",
         metavar="NAME.FIELD=VALUE",
         action="append",
         default=[],
         help="a field of a plugin's configuration; may be given several times",
     )
-    parser.add_argument(
-        "-config-file",
-        "--config-file",
+    _flag(
+        parser,
+        "config-file",
         metavar="FILE",
         help="the plugins' configurations, consumers and secrets, in TOML or JSON",
     )
     return parser
+
+
+def _flag(parser: argparse.ArgumentParser, name: str, **how: Any) -> None:
+    """Add a flag, which may be written with one dash or two."""
+    parser.add_argument(f"-{name}", f"--{name}", **how)
