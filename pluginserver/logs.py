@@ -377,9 +377,7 @@ class ErrorDigest:
             )
 
     def flush(self, everything: bool = False) -> None:
-        """Log how often errors came in silence whose minute is over and that came no more.
-
-        To be called now and then.
+        """Log how often errors came in silence whose minute is over; to be called now and then.
 
         :param everything: do not wait for the minute; for the end of the server.
         """
