@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import logs
 from .events.event import Event
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 OnError: TypeAlias = Callable[[Event, BaseException], None]
 """Called with an event and what its handler raised."""
 
-_numbers = itertools.count(1)
+_log: Final = logs.get_logger()
+_numbers: Final = itertools.count(1)
 
 
 class PluginServer(Listener):
@@ -121,7 +122,7 @@ class PluginServer(Listener):
             self._crew.start()
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
-        self._log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
+        _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
 
     def run(self) -> None:
         """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
@@ -148,11 +149,9 @@ class PluginServer(Listener):
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
             for name in self._crew.stop():
-                self._log.error(
-                    f"the thread {name} could not be ended: its handler does not return"
-                )
+                _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
-        self._log.info("stopped", socket=str(self.socket_path))
+        _log.info("stopped", socket=str(self.socket_path))
 
     def _drain(self, grace: float) -> None:
         deadline = monotonic() + grace
@@ -179,7 +178,7 @@ class PluginServer(Listener):
         try:
             self._on_error(event, error)
         except Exception as failure:
-            self._log.error("on_error failed", exc_info=failure, **about)
+            _log.error("on_error failed", exc_info=failure, **about)
 
     # -- what socketserver calls
 
@@ -192,7 +191,7 @@ class PluginServer(Listener):
         self._crew.expire(monotonic())
         self._digest.flush()
         if self._parent is not None and os.getppid() != self._parent:
-            self._log.warning("the process that started this server is gone")
+            _log.warning("the process that started this server is gone")
             self._parent = None
             self.request_stop()
 
