@@ -129,6 +129,34 @@ def _port(text: str) -> int:
     return int(text)
 
 
+FLAGS: Final[dict[str, dict[str, Any]]] = {
+    "port": {
+        "type": _port,
+        "default": PORT,
+        "help": f"the port to listen on, 0 for any free one; default: {PORT}",
+    },
+    "host": {
+        "default": HOST,
+        "help": f"the address to listen on; default: {HOST}, which only this machine reaches",
+    },
+    "upstream": {
+        "metavar": "URL",
+        "help": "the service behind the gateway; default: an echo of the request",
+    },
+    "config": {
+        "metavar": "NAME.FIELD=VALUE",
+        "action": "append",
+        "default": [],
+        "help": "a field of a plugin's configuration; may be given several times",
+    },
+    "config-file": {
+        "metavar": "FILE",
+        "help": "the plugins' configurations, consumers and secrets, in TOML or JSON",
+    },
+}
+"""The flags, which may be written with one dash or two."""
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pluginserver dev",
@@ -144,42 +172,6 @@ def _parser() -> argparse.ArgumentParser:
         help="where the plugins are; default: the current directory",
     )
     parser.add_argument("-h", "-help", "--help", action="help", help="show this, and exit")
-    _flag(
-        parser,
-        "port",
-        type=_port,
-        default=PORT,
-        help=f"the port to listen on, 0 for any free one; default: {PORT}",
-    )
-    _flag(
-        parser,
-        "host",
-        default=HOST,
-        help=f"the address to listen on; default: {HOST}, which only this machine reaches",
-    )
-    _flag(
-        parser,
-        "upstream",
-        metavar="URL",
-        help="the service behind the gateway; default: an echo of the request",
-    )
-    _flag(
-        parser,
-        "config",
-        metavar="NAME.FIELD=VALUE",
-        action="append",
-        default=[],
-        help="a field of a plugin's configuration; may be given several times",
-    )
-    _flag(
-        parser,
-        "config-file",
-        metavar="FILE",
-        help="the plugins' configurations, consumers and secrets, in TOML or JSON",
-    )
+    for name, arguments in FLAGS.items():
+        parser.add_argument(f"-{name}", f"--{name}", **arguments)
     return parser
-
-
-def _flag(parser: argparse.ArgumentParser, name: str, **how: Any) -> None:
-    """Add a flag, which may be written with one dash or two."""
-    parser.add_argument(f"-{name}", f"--{name}", **how)
