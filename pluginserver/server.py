@@ -56,7 +56,8 @@ class PluginServer(socketserver.ThreadingUnixStreamServer):
             ...
 
     :param socket: the socket's path; a stale socket file there is replaced.
-    :param plugins: paths of plugin files or directories, modules, or ``Plugin`` classes.
+    :param plugins: paths of plugin files or directories, modules, or ``Plugin`` classes; or a registry,
+        which is loaded when the server starts, and stays its maker's to close.
     :param plugins_directory: a directory whose plugins are loaded too, as Kong's ``SetPluginDir``
         does.
     :param entry_points: load the plugins of installed distributions (group
@@ -76,7 +77,7 @@ class PluginServer(socketserver.ThreadingUnixStreamServer):
     def __init__(
         self,
         socket: str | os.PathLike[str],
-        plugins: Sequence[str | os.PathLike[str] | ModuleType | type] = (),
+        plugins: Plugins | Sequence[str | os.PathLike[str] | ModuleType | type] = (),
         *,
         plugins_directory: str | os.PathLike[str] | None = None,
         entry_points: bool = False,
@@ -88,10 +89,11 @@ class PluginServer(socketserver.ThreadingUnixStreamServer):
         watch_parent: bool = False,
     ) -> None:
         self.socket_path = Path(socket)
-        self.plugins = Plugins(
-            plugins,
-            directory=None if plugins_directory is None else Path(plugins_directory),
-            entry_points=entry_points,
+        self._closes_plugins = not isinstance(plugins, Plugins)
+        self.plugins = (
+            plugins
+            if isinstance(plugins, Plugins)
+            else Plugins(plugins, plugins_directory, entry_points)
         )
         self._socket_mode = socket_mode
         self._grace = grace
@@ -198,7 +200,8 @@ class PluginServer(socketserver.ThreadingUnixStreamServer):
     def _release(self) -> None:
         self._unlink()
         self.server_close()
-        self.plugins.close()
+        if self._closes_plugins:
+            self.plugins.close()
 
     # -- the socket
 

@@ -19,14 +19,13 @@ from uuid import UUID, uuid5
 
 import attrs
 
-from ..plugins.plugin import Plugin
+from ..plugins.registry import Plugin, Plugins
 from ..spec.validators import fault
 from ..testing import Gateway
 from ..testing.gateway import config_record
 from ..testing.kong.router import Binding
 from ..testing.transports.base import describe
 from . import settings
-from .registry import LivePlugins
 from .settings import Settings, SettingsError
 
 _CONSUMERS: Final = UUID("0f8c0d5e-6f0b-4c55-9d43-6a1d2f2b7c11")
@@ -88,7 +87,7 @@ class Lineup:
     """
 
     def __init__(
-        self, gateway: Gateway, plugins: LivePlugins, given: Settings, file: Path | None = None
+        self, gateway: Gateway, plugins: Plugins, given: Settings, file: Path | None = None
     ) -> None:
         self._gateway = gateway
         self._plugins = plugins
@@ -105,8 +104,7 @@ class Lineup:
         :returns: what went wrong.
         """
         with self._lock:
-            broken = [Note(False, str(one.error)) for one in self._plugins.news if one.error]
-            self._plugins.news.clear()
+            broken = [Note(False, str(error)) for error in self._plugins.failures.values()]
             return [*broken, *self._arrange(None)]
 
     def update(self, changed: Iterable[Path]) -> list[Note]:
@@ -118,15 +116,16 @@ class Lineup:
         with self._lock:
             notes = self._read() if self._file in paths else []
             happened: dict[str, str] = {}
-            for news in self._plugins.refresh(paths):
-                if news.error is not None:
-                    kept = news.name in self._plugins.names()
+            for change in self._plugins.refresh(paths):
+                if change.error is not None:
+                    kept = change.name in self._plugins.names()
                     old = " (the old one goes on)" if kept else ""
-                    notes.append(Note(False, f"{news.error}{old}"))
-                elif news.kind == "gone":
-                    notes.append(Note(True, f"{news.name} is gone: {news.path.name} was removed"))
+                    notes.append(Note(False, f"{change.error}{old}"))
+                elif change.kind == "gone":
+                    text = f"{change.name} is gone: {change.path.name} was removed"
+                    notes.append(Note(True, text))
                 else:
-                    happened[news.name] = news.kind
+                    happened[change.name] = change.kind
             return notes + self._arrange(happened)
 
     def members(self) -> list[Member]:

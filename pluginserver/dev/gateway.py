@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..errors import ListenError
+from ..plugins.registry import Plugins
 from ..server import PluginServer
 from ..testing import Gateway, Response, ServiceRequest
 from ..testing.kong.upstream import over_http
@@ -25,7 +26,6 @@ from .deployment import Lineup, Note
 from .history import Errors, History
 from .http import Front
 from .page import Site
-from .registry import LivePlugins
 from .settings import Settings
 from .terminal import Terminal
 from .watch import changes
@@ -62,9 +62,8 @@ class DevServer(PluginServer):
     :param errors: where exceptions go.
     """
 
-    def __init__(self, socket: Path, plugins: LivePlugins, errors: Errors) -> None:
-        super().__init__(socket)
-        self.plugins = plugins
+    def __init__(self, socket: Path, plugins: Plugins, errors: Errors) -> None:
+        super().__init__(socket, plugins)
         self._digest = errors
 
 
@@ -97,9 +96,11 @@ async def running(options: Options, terminal: Terminal) -> AsyncIterator[DevGate
     stop = asyncio.Event()
     errors = Errors()
     history = History(errors)
-    plugins = LivePlugins(options.sources)
+    plugins = Plugins(options.sources, entry_points=False)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        stack.callback(plugins.close)
+        await loop.run_in_executor(None, plugins.refresh)
         server = DevServer(directory / "plugins.sock", plugins, errors)
         await loop.run_in_executor(None, server.start)
         stack.push_async_callback(loop.run_in_executor, None, server.stop, GRACE)

@@ -32,7 +32,7 @@ from typing import Any, Final
 import attrs
 
 from ..errors import PluginServerError
-from ..spec.wording import meant, reason, shown
+from ..spec.wording import describe, describe_error, did_you_mean
 from ..testing.gateway import config_record
 
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -133,17 +133,17 @@ def read(path: Path | None, options: Sequence[Option] = ()) -> Settings:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise SettingsError(f"{path} is no {kind}: {reason(error)}") from None
+        raise SettingsError(f"{path} is no {kind}: {describe_error(error)}") from None
     return _checked(found, path, options)
 
 
 def _checked(found: Any, path: Path, options: Sequence[Option]) -> Settings:
     if not isinstance(found, dict):
-        raise SettingsError(f"{path} must hold an object, got {shown(found)}")
+        raise SettingsError(f"{path} must hold an object, got {describe(found)}")
     for name in found:
         if name not in SECTIONS:
             raise SettingsError(
-                f"{path}: there is no section {name!r}{meant(name, SECTIONS)} The sections are "
+                f"{path}: there is no section {name!r}{did_you_mean(name, SECTIONS)} The sections are "
                 f"{', '.join(SECTIONS)}; a plugin's configuration goes into plugins.NAME"
             )
     plugins = _is(found.get("plugins", {}), dict, "plugins must map names to configurations", path)
@@ -164,7 +164,7 @@ def _checked(found: Any, path: Path, options: Sequence[Option]) -> Settings:
 
 def _is(value: Any, kind: type, rule: str, path: Path) -> Any:
     if not isinstance(value, kind):
-        raise SettingsError(f"{path}: {rule}, got {shown(value)}")
+        raise SettingsError(f"{path}: {rule}, got {describe(value)}")
     return value
 
 
