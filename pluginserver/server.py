@@ -52,7 +52,7 @@ class PluginServer(Listener):
 
     :param socket: the socket's path; a stale socket file there is replaced.
     :param plugins: paths of plugin files or directories, modules, or ``Plugin`` classes; or a
-        registry that holds them, which the server loads when it starts and closes when it stops.
+        registry, which the server loads when it starts, and which stays its maker's to close.
     :param plugins_directory: a directory whose plugins are loaded too, as Kong's ``SetPluginDir``
         does.
     :param entry_points: load the plugins of installed distributions (group
@@ -74,6 +74,7 @@ class PluginServer(Listener):
         **options: Unpack[OptionArguments],
     ) -> None:
         self.options = Options(**options)
+        self._closes_plugins = not isinstance(plugins, Plugins)
         self.plugins = _registry(plugins, plugins_directory, entry_points)
         self._parent = os.getppid() if self.options.watch_parent else None
         self._digest = logs.ErrorDigest()
@@ -161,7 +162,8 @@ class PluginServer(Listener):
 
     def _put_away(self) -> None:
         self.release()
-        self.plugins.close()
+        if self._closes_plugins:
+            self.plugins.close()
 
     def _failed(self, event: Event, error: BaseException) -> None:
         """Tell whoever wants to know what a handler raised."""

@@ -20,14 +20,13 @@ from uuid import UUID, uuid5
 
 import attrs
 
-from ..plugins.plugin import Plugin
+from ..plugins.registry import Plugin, Plugins
 from ..spec.validators import fault
 from ..testing import Gateway
 from ..testing.kong.configuration import config_record
 from ..testing.kong.router import Binding
 from ..testing.transports.base import describe
 from . import settings
-from .registry import LivePlugins
 from .settings import Settings, SettingsError
 
 _CONSUMERS: Final = UUID("0f8c0d5e-6f0b-4c55-9d43-6a1d2f2b7c11")
@@ -96,7 +95,7 @@ class Deployment:
     """
 
     def __init__(
-        self, gateway: Gateway, plugins: LivePlugins, given: Settings, file: Path | None = None
+        self, gateway: Gateway, plugins: Plugins, given: Settings, file: Path | None = None
     ) -> None:
         self._gateway = gateway
         self._plugins = plugins
@@ -113,8 +112,7 @@ class Deployment:
         :returns: what went wrong.
         """
         with self._lock:
-            broken = [Message(False, str(one.error)) for one in self._plugins.news if one.error]
-            self._plugins.news.clear()
+            broken = [Message(False, str(error)) for error in self._plugins.failures.values()]
             return [*broken, *self._deploy(None)]
 
     def update(self, changed: Iterable[Path]) -> list[Message]:

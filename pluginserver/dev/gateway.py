@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..errors import ListenError
+from ..plugins.registry import Plugins
 from ..server import PluginServer
 from ..testing import Gateway, Response, ServiceRequest
 from ..testing.kong.upstream import over_http
@@ -30,7 +31,6 @@ from .deployment import Deployment, Message
 from .history import Errors, History
 from .http import HttpServer
 from .page import Site
-from .registry import LivePlugins
 from .settings import Settings
 from .terminal import Terminal
 from .watch import changes
@@ -88,9 +88,11 @@ async def running(options: Options, terminal: Terminal) -> AsyncIterator[DevGate
     stop = asyncio.Event()
     errors = Errors()
     history = History(errors)
-    plugins = LivePlugins(options.sources)
+    plugins = Plugins(options.sources, entry_points=False)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        stack.callback(plugins.close)
+        await loop.run_in_executor(None, plugins.refresh)
         server = PluginServer(directory / "plugins.sock", plugins, on_error=errors.report)
         await loop.run_in_executor(None, server.start)
         stack.push_async_callback(loop.run_in_executor, None, server.stop, GRACE)

@@ -36,7 +36,7 @@ import attrs
 from ..errors import ConfigError, PluginServerError
 from ..schema.annotations import KongKeys, fields_of
 from ..schema.decode import Decoder
-from ..spec.wording import meant, reason, shown
+from ..spec.wording import describe, describe_error, did_you_mean
 from ..testing.kong.configuration import config_record
 
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -160,7 +160,7 @@ def read(path: Path | None, options: Sequence[Option] = ()) -> Settings:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise SettingsError(f"{path} is not {kind}: {reason(error)}") from None
+        raise SettingsError(f"{path} is not {kind}: {describe_error(error)}") from None
     given = _decoded(found, path)
     consumers = [{"username": one.username, **one.rest} for one in given.consumers]
     return Settings(given.plugins, given.off, consumers, given.vault, options)
@@ -168,14 +168,14 @@ def read(path: Path | None, options: Sequence[Option] = ()) -> Settings:
 
 def _decoded(found: Any, path: Path) -> _File:
     if not isinstance(found, dict):
-        raise SettingsError(f"{path} must hold an object, got {shown(found)}")
+        raise SettingsError(f"{path} must hold an object, got {describe(found)}")
     try:
         file: _File = Decoder(_File, path="", intro=f"{path}: ").decode(found)
     except ConfigError as error:
         raise SettingsError(str(error)) from None
     for name in file.unknown:
         raise SettingsError(
-            f"{path}: there is no section {name!r}{meant(name, SECTIONS)} The sections are "
+            f"{path}: there is no section {name!r}{did_you_mean(name, SECTIONS)} The sections are "
             f"{', '.join(SECTIONS)}; a plugin's configuration goes into plugins.NAME"
         )
     return file

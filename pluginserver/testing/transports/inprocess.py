@@ -69,7 +69,7 @@ class InProcess:
 
     def _begin_serving(self) -> None:
         self._instances = Instances(first_id(), self._failed)
-        self._methods = Methods(self._plugins, self._instances)
+        self._methods = Methods(self._plugins.registry, self._instances)
 
     def load(self, source: Source) -> str:
         """Load a plugin: see :meth:`.transport.Transport.load`."""
