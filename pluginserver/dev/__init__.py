@@ -5,7 +5,7 @@ It needs the extra ``pluginserver[dev]``.  A request's way through the package::
     http -> pluginserver.testing.Gateway -> the plugin server, over its socket
                 | calls
             history -> terminal, page
-    watch -> deployment (which plugins requests meet) -> registry (what is loaded), settings
+    watch -> deployment (which plugins requests meet) -> pluginserver.plugins, settings
 
 :mod:`.gateway` puts the parts together, :mod:`.command` starts it from the command line.
 """
