@@ -3,11 +3,13 @@
 from .schema.annotations import (
     Attributes,
     Field,
-    Kind,
+    FieldType,
     KongKeys,
     fields_of,
     keys_arguments,
     parse,
 )
+
+Kind = FieldType
 
 __all__ = ["Attributes", "Field", "Kind", "KongKeys", "fields_of", "keys_arguments", "parse"]

@@ -22,7 +22,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any, Final, Literal
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
@@ -34,7 +34,6 @@ Format = Literal["console", "json"]
 
 MAX_FRAMES: Final = 64
 """A folded traceback shows so many of the innermost frames: an endless recursion has a thousand."""
-
 
 _HEADING: Final = "Traceback (most recent call last):"
 
@@ -84,8 +83,7 @@ class Logger:
         :param level: one of :data:`LEVELS`.
         :raises ValueError: for any other.
         """
-        if level not in LEVELS:
-            raise ValueError(_unknown("level", level, LEVELS))
+        _check("level", level, LEVELS)
         try:
             target = _target(level)
             if target is not None:
@@ -111,15 +109,14 @@ def configure(level: str = "info", format: Format = "console") -> None:
     :raises ValueError: for any other level or format.
     """
     global _configured
-    if level not in LEVELS:
-        raise ValueError(_unknown("level", level, LEVELS))
-    if format not in FORMATS:
-        raise ValueError(_unknown("format", format, FORMATS))
+    _check("level", level, LEVELS)
+    _check("format", format, FORMATS)
     _configured = _Settings(level, format)
 
 
-def _unknown(what: str, given: object, known: Iterable[str]) -> str:
-    return f"there is no log {what} {given!r}: use one of {', '.join(known)}"
+def _check(what: str, given: str, known: Collection[str]) -> None:
+    if given not in known:
+        raise ValueError(f"there is no log {what} {given!r}: use one of {', '.join(known)}")
 
 
 def adopt() -> None:
@@ -144,29 +141,29 @@ def adopt() -> None:
 
     class Records(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            name = next(
-                (name for name, number in reversed(LEVELS.items()) if number <= record.levelno),
-                "debug",
-            )
-            fields: dict[str, Any] = {"logger": record.name}
-            if record.exc_info:
-                fields["exc_info"] = record.exc_info[1]
-            log.write(name, record.getMessage(), **fields)
+            level = next((x for x in reversed(LEVELS) if LEVELS[x] <= record.levelno), "debug")
+            error = {"exc_info": record.exc_info[1]} if record.exc_info else {}
+            log.write(level, record.getMessage(), logger=record.name, **error)
+
+    logging.basicConfig(handlers=[Records()], level=settings.level.upper(), force=True)
+    logging.captureWarnings(True)
+    _catch_the_rest(log)
+
+
+def _catch_the_rest(log: Logger) -> None:
+    """Log the exceptions that nobody can catch."""
 
     def thread_ended(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread is not None else "unknown"
         log.error(f"a thread ended with an exception: {name}", exc_info=args.exc_value)
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
-        log.error(
-            f"{args.err_msg or 'Exception ignored in'}: {args.object!r}", exc_info=args.exc_value
-        )
+        where = f"{args.err_msg or 'Exception ignored in'}: {args.object!r}"
+        log.error(where, exc_info=args.exc_value)
 
     def program_ended(_type: object, error: BaseException, _traceback: object) -> None:
         log.critical("the program ended with an exception", exc_info=error)
 
-    logging.basicConfig(handlers=[Records()], level=settings.level.upper(), force=True)
-    logging.captureWarnings(True)
     threading.excepthook = thread_ended
     sys.unraisablehook = unraisable
     sys.excepthook = program_ended
@@ -401,9 +398,8 @@ class ErrorDigest:
 
 def _place(error: BaseException) -> str:
     """Where an exception was raised: file and line."""
-    frame = error.__traceback__
-    if frame is None:
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames:
         return "an unknown place"
-    while frame.tb_next is not None:
-        frame = frame.tb_next
-    return f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+    frame, line = frames[-1]
+    return f"{frame.f_code.co_filename}:{line}"

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import logs
 from .events.event import Event
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 OnError: TypeAlias = Callable[[Event, BaseException], None]
 """Called with an event and what its handler raised."""
 
-_numbers = itertools.count(1)
+_log: Final = logs.get_logger()
+_numbers: Final = itertools.count(1)
 
 
 class PluginServer(Listener):
@@ -56,7 +57,7 @@ class PluginServer(Listener):
 
     :param socket: the socket's path; a stale socket file there is replaced.
     :param plugins: paths of plugin files or directories, modules, or ``Plugin`` classes; or a
-        registry that holds them, which the server loads when it starts and closes when it stops.
+        registry, which the server loads when it starts, and which stays its maker's to close.
     :param plugins_directory: a directory whose plugins are loaded too, as Kong's ``SetPluginDir``
         does.
     :param entry_points: load the plugins of installed distributions (group
@@ -78,6 +79,7 @@ class PluginServer(Listener):
         **options: Unpack[OptionArguments],
     ) -> None:
         self.options = Options(**options)
+        self._closes_plugins = not isinstance(plugins, Plugins)
         self.plugins = _registry(plugins, plugins_directory, entry_points)
         self._digest = logs.ErrorDigest()
         self._on_error = on_error
@@ -125,7 +127,7 @@ class PluginServer(Listener):
             self._clock.start()
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
-        self._log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
+        _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
 
     def run(self) -> None:
         """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
@@ -152,11 +154,11 @@ class PluginServer(Listener):
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
             for name in self._clock.stop():
-                self._log.error(
+                _log.error(
                     f"the thread {name} could not be ended: its handler does not return"
                 )
             self._put_away()
-        self._log.info("stopped", socket=str(self.socket_path))
+        _log.info("stopped", socket=str(self.socket_path))
 
     def _drain(self, grace: float) -> None:
         deadline = monotonic() + grace
@@ -166,7 +168,8 @@ class PluginServer(Listener):
 
     def _put_away(self) -> None:
         self.release()
-        self.plugins.close()
+        if self._closes_plugins:
+            self.plugins.close()
 
     def _failed(self, event: Event, error: BaseException) -> None:
         """Tell whoever wants to know what a handler raised."""
@@ -183,7 +186,7 @@ class PluginServer(Listener):
         try:
             self._on_error(event, error)
         except Exception as failure:
-            self._log.error("on_error failed", exc_info=failure, **about)
+            _log.error("on_error failed", exc_info=failure, **about)
 
     # -- what socketserver calls
 
@@ -194,7 +197,7 @@ class PluginServer(Listener):
         self._pool.add(connection)
 
     def _orphaned(self) -> None:
-        self._log.warning("the process that started this server is gone")
+        _log.warning("the process that started this server is gone")
         self.request_stop()
 
 

@@ -15,7 +15,7 @@ from support.client import TIMEOUT, Client, Closed
 
 from pluginserver import Kong, PluginServer
 from pluginserver.events.event import Event
-from pluginserver.plugins.registry import Plugins
+from pluginserver.plugins import Plugins
 from pluginserver.runtime.options import HELP
 
 Serve = Callable[..., PluginServer]
@@ -48,6 +48,17 @@ def test_it_listens_inside_the_block_and_leaves_nothing(prefix: Path) -> None:
     assert threading.active_count() == threads
     assert descriptors() == open_before
     assert list(prefix.iterdir()) == []
+
+
+def test_a_registry_that_is_handed_in_outlives_the_server(prefix: Path) -> None:
+    registry = Plugins([Waits], entry_points=False)
+    for _ in range(2):
+        server = PluginServer(prefix / "s.sock", registry)
+        with server, Client(server.socket_path) as client:
+            assert server.plugins is registry
+            client.play(client.start("waits"))
+    assert registry.names() == ["waits"]
+    registry.close()
 
 
 def test_several_in_one_process(prefix: Path) -> None:

@@ -202,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="describe all plugins in JSON, and exit",
     )
-    _common(parser, actions, f"<kong-prefix>/{SOCKET}")
+    _common(parser, actions.add_argument, f"<kong-prefix>/{SOCKET}")
     return parser
 
 
@@ -216,15 +216,20 @@ def _plugin_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="describe the plugin in JSON for Kong's query command, and exit",
     )
-    _common(parser, actions, "<kong-prefix>/<plugin's name>.socket")
+    _common(parser, actions.add_argument, "<kong-prefix>/<plugin's name>.socket")
     return parser
 
 
 def _common(
-    parser: argparse.ArgumentParser, actions: argparse._ActionsContainer, socket: str
+    parser: argparse.ArgumentParser, add_action: Callable[..., object], socket: str
 ) -> None:
-    actions.add_argument("--version", action="store_true", help="show the versions, and exit")
-    actions.add_argument("--help", "--h", action="help", help="show this, and exit")
+    """Add the flags that both commands have.
+
+    :param add_action: adds a flag of which a command line may have only one.
+    :param socket: the default for the socket, as the help shows it.
+    """
+    add_action("--version", action="store_true", help="show the versions, and exit")
+    add_action("--help", "--h", action="help", help="show this, and exit")
     parser.add_argument(
         "--kong-prefix",
         metavar="DIR",

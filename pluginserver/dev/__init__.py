@@ -2,10 +2,12 @@
 
 It needs the extra ``pluginserver[dev]``.  A request's way through the package::
 
-    front (HTTP) -> pluginserver.testing.Gateway -> the plugin server, over its socket
-                        | tells
-                    history -> terminal, page
-    watch -> lineup (what is on the gateway) -> registry (what is loaded), settings
+    http -> pluginserver.testing.Gateway -> the plugin server, over its socket
+                | calls
+            history -> terminal, page
+    watch -> deployment (which plugins requests meet) -> pluginserver.plugins, settings
+
+:mod:`.gateway` puts the parts together, :mod:`.command` starts it from the command line.
 """
 
 from .command import main

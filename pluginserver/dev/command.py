@@ -1,4 +1,10 @@
-"""``python -m pluginserver dev``: arguments to a running gateway."""
+"""``python -m pluginserver dev``: from arguments to a running gateway.
+
+Rules kept here:
+
+* what a user got wrong is one line on standard error, and exit code 1 (2 for the usage);
+* SIGINT and SIGTERM end it with exit code 0, even while a handler does not return.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from .. import logs
@@ -60,11 +66,12 @@ async def _run(options: Options, terminal: Terminal) -> None:
 
 def _greet(options: Options, terminal: Terminal, gateway: DevGateway) -> None:
     terminal.write(f"{terminal.style('bold', 'pluginserver dev')}")
-    terminal.members(gateway.lineup.members())
-    terminal.notes(gateway.notes)
-    if not gateway.lineup.members():
-        places = ", ".join(map(str, options.sources))
-        terminal.write(f"  no plugins yet in {places}: write one, and it is loaded")
+    plugins = gateway.deployment.status()
+    terminal.plugins(plugins)
+    terminal.messages(gateway.messages)
+    if not plugins:
+        sources = ", ".join(map(str, options.sources))
+        terminal.write(f"  no plugins yet in {sources}: write one, and it is loaded")
     upstream = options.upstream or "an echo that shows what arrived (--upstream URL for your own)"
     terminal.write(
         f"  upstream  {upstream}",
@@ -83,7 +90,9 @@ def _options(given: argparse.Namespace) -> Options:
     sources = [Path(os.path.abspath(path)) for path in given.sources or ["."]]
     for path in sources:
         if not path.exists():
-            raise UsageError(f"there is no file or directory {path}: name your plugins' one")
+            raise UsageError(
+                f"there is no file or directory {path}: give the path of your plugins"
+            )
     file = None if given.config_file is None else Path(os.path.abspath(given.config_file))
     options = [Option.parse(text) for text in given.config]
     return Options(
@@ -116,8 +125,36 @@ def _is_loopback(host: str) -> bool:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
     return int(text)
+
+
+FLAGS: Final[dict[str, dict[str, Any]]] = {
+    "port": {
+        "type": _port,
+        "default": PORT,
+        "help": f"the port to listen on, 0 for any free one; default: {PORT}",
+    },
+    "host": {
+        "default": HOST,
+        "help": f"the address to listen on; default: {HOST}, which only this machine reaches",
+    },
+    "upstream": {
+        "metavar": "URL",
+        "help": "the service behind the gateway; default: an echo of the request",
+    },
+    "config": {
+        "metavar": "NAME.FIELD=VALUE",
+        "action": "append",
+        "default": [],
+        "help": "a field of a plugin's configuration; may be given several times",
+    },
+    "config-file": {
+        "metavar": "FILE",
+        "help": "the plugins' configurations, consumers and secrets, in TOML or JSON",
+    },
+}
+"""The flags, which may be written with one dash or two."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,40 +169,9 @@ def _parser() -> argparse.ArgumentParser:
         "sources",
         nargs="*",
         metavar="DIR or FILE",
-        help="where the plugins are; the current directory when left out",
+        help="where the plugins are; default: the current directory",
     )
     parser.add_argument("-h", "-help", "--help", action="help", help="show this, and exit")
-    parser.add_argument(
-        "-port",
-        "--port",
-        type=_port,
-        default=PORT,
-        help=f"where to listen, 0 for any free one; {PORT} when left out",
-    )
-    parser.add_argument(
-        "-host",
-        "--host",
-        default=HOST,
-        help=f"the address to listen on; {HOST} when left out, so that only this machine reaches it",
-    )
-    parser.add_argument(
-        "-upstream",
-        "--upstream",
-        metavar="URL",
-        help="what stands behind the gateway; an echo of the request when left out",
-    )
-    parser.add_argument(
-        "-config",
-        "--config",
-        metavar="NAME.FIELD=VALUE",
-        action="append",
-        default=[],
-        help="one field of a plugin's configuration; may be given again",
-    )
-    parser.add_argument(
-        "-config-file",
-        "--config-file",
-        metavar="FILE",
-        help="the plugins' configurations, consumers and secrets, in TOML or JSON",
-    )
+    for name, arguments in FLAGS.items():
+        parser.add_argument(f"-{name}", f"--{name}", **arguments)
     return parser

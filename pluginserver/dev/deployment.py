@@ -1,11 +1,12 @@
-"""Which plugins are on the gateway, and with which configuration.
+"""Which plugins requests meet, and with which configuration.
 
-Every plugin that is loaded is on it for all requests, unless its configuration is not good enough
-for Kong: then it is left out, with the reason.  Rules kept here:
+Every plugin that is loaded is deployed for all requests, unless its configuration would be refused by
+Kong: then it is left out, with the reason.  Rules kept here:
 
-* what changes is configured anew in its place: a request that is under way is not disturbed, the next
-  one starts a new instance;
-* the gateway's list of plugins is replaced, never changed, while requests may look at it.
+* a plugin that changes gets a new instance; a request that is under way is not disturbed, the next one
+  meets the new instance;
+* the gateway's list of plugins is replaced, never changed, while requests may look at it;
+* what happened is returned as messages, one for each plugin, and written by whoever asked.
 """
 
 from __future__ import annotations
@@ -19,22 +20,23 @@ from uuid import UUID, uuid5
 
 import attrs
 
-from ..plugins.plugin import Plugin
+from ..plugins.registry import Plugin, Plugins
 from ..spec.validators import fault
 from ..testing import Gateway
 from ..testing.kong.configuration import config_record
 from ..testing.kong.router import Binding
 from ..testing.transports.base import describe
 from . import settings
-from .registry import LivePlugins
 from .settings import Settings, SettingsError
 
 _CONSUMERS: Final = UUID("0f8c0d5e-6f0b-4c55-9d43-6a1d2f2b7c11")
 """Makes the ids of consumers from their names, so that they stay when the settings are read again."""
 
+_KEPT: Final = " (the previous version stays in use)"
+
 
 @attrs.frozen
-class Note:
+class Message:
     """One line for the author.
 
     :param good: whether all is well.
@@ -46,16 +48,16 @@ class Note:
 
 
 @attrs.frozen
-class Member:
-    """A plugin as it is shown.
+class Status:
+    """A plugin's state, to be shown.
 
     :param name: its name.
     :param version: its version; empty when it was never loaded.
     :param priority: its priority.
     :param phases: its phases.
-    :param file: where it comes from.
+    :param file: the name of its file.
     :param on: whether requests meet it.
-    :param trouble: why it is left out, or why its file's latest state is not loaded.
+    :param error: why it is left out, or why its file's latest state is not loaded; None for neither.
     """
 
     name: str
@@ -64,21 +66,26 @@ class Member:
     phases: tuple[str, ...] = ()
     file: str = ""
     on: bool = False
-    trouble: str | None = None
+    error: str | None = None
 
 
 @attrs.define
-class _Place:
-    """A plugin's place: what it was last configured with, and how that went."""
+class _Deployed:
+    """A loaded plugin, and how it stands on the gateway.
+
+    :param plugin: the plugin.
+    :param config: what it was last configured with; None when it must be configured again in any case.
+    :param binding: where the gateway has it; None when no request meets it.
+    :param error: why it is left out.
+    """
 
     plugin: Plugin
     config: dict[str, Any] | None = None
-    """None when it must be configured whatever it is."""
     binding: Binding | None = None
-    trouble: str | None = None
+    error: str | None = None
 
 
-class Lineup:
+class Deployment:
     """The plugins on one gateway; any thread may use it.
 
     :param gateway: the gateway, connected to the server that serves ``plugins``.
@@ -88,79 +95,80 @@ class Lineup:
     """
 
     def __init__(
-        self, gateway: Gateway, plugins: LivePlugins, given: Settings, file: Path | None = None
+        self, gateway: Gateway, plugins: Plugins, given: Settings, file: Path | None = None
     ) -> None:
         self._gateway = gateway
         self._plugins = plugins
         self._settings = given
         self._file = file
-        self._places: dict[str, _Place] = {}
-        self._strangers: list[str] = []
+        self._deployed: dict[str, _Deployed] = {}
+        self._unused: list[str] = []
         self._lock = threading.Lock()
         self._use(given)
 
-    def start(self) -> list[Note]:
+    def start(self) -> list[Message]:
         """Put the loaded plugins on the gateway.
 
         :returns: what went wrong.
         """
         with self._lock:
-            broken = [Note(False, str(one.error)) for one in self._plugins.news if one.error]
-            self._plugins.news.clear()
-            return [*broken, *self._arrange(None)]
+            broken = [Message(False, str(error)) for error in self._plugins.failures.values()]
+            return [*broken, *self._deploy(None)]
 
-    def update(self, changed: Iterable[Path]) -> list[Note]:
+    def update(self, changed: Iterable[Path]) -> list[Message]:
         """Follow files that have changed.
 
-        :returns: what happened, a line for each plugin.
+        :param changed: their paths.
+        :returns: what happened, a message for each plugin.
         """
         paths = set(changed)
         with self._lock:
-            notes = self._read() if self._file in paths else []
-            happened: dict[str, str] = {}
-            for news in self._plugins.refresh(paths):
-                if news.error is not None:
-                    kept = news.name in self._plugins.names()
-                    old = " (the old one goes on)" if kept else ""
-                    notes.append(Note(False, f"{news.error}{old}"))
-                elif news.kind == "gone":
-                    notes.append(Note(True, f"{news.name} is gone: {news.path.name} was removed"))
+            messages = self._read() if self._file in paths else []
+            kinds: dict[str, str] = {}
+            for change in self._plugins.refresh(paths):
+                if change.error is not None:
+                    kept = _KEPT if change.name in self._plugins.names() else ""
+                    messages.append(Message(False, f"{change.error}{kept}"))
+                elif change.kind == "gone":
+                    text = f"removed {change.name}: {change.path.name} does not hold it any more"
+                    messages.append(Message(True, text))
                 else:
-                    happened[news.name] = news.kind
-            return notes + self._arrange(happened)
+                    kinds[change.name] = change.kind
+            return messages + self._deploy(kinds)
 
-    def members(self) -> list[Member]:
+    def status(self) -> list[Status]:
         """All plugins, in the order in which Kong runs them, then what could not be loaded."""
         failures = self._plugins.failures
         found = []
-        for place in list(self._places.values()):
-            plugin = place.plugin
+        for entry in list(self._deployed.values()):
+            plugin = entry.plugin
             file = Path(plugin.source)
             broken = failures.pop(file.stem, None)
             found.append(
-                Member(
+                Status(
                     plugin.name,
                     plugin.version,
                     plugin.priority,
                     plugin.phases,
                     file.name,
-                    place.binding is not None,
-                    place.trouble if broken is None else f"{broken} (the old one goes on)",
+                    entry.binding is not None,
+                    entry.error if broken is None else f"{broken}{_KEPT}",
                 )
             )
-        found.sort(key=lambda member: member.name, reverse=True)
-        found.sort(key=lambda member: member.priority, reverse=True)
-        return found + [Member(name, trouble=str(error)) for name, error in failures.items()]
+        found.sort(key=lambda one: (one.priority, one.name), reverse=True)
+        return found + [Status(name, error=str(error)) for name, error in failures.items()]
 
-    def _read(self) -> list[Note]:
+    def _read(self) -> list[Message]:
+        """Read the settings' file again."""
         assert self._file is not None
         try:
             self._use(settings.read(self._file, self._settings.options))
         except SettingsError as error:
-            return [Note(False, f"{error} (the old settings go on)")]
-        return [Note(True, f"read {self._file.name} again")]
+            return [Message(False, f"{error} (the previous settings stay in use)")]
+        return [Message(True, f"read {self._file.name} again")]
 
     def _use(self, given: Settings) -> None:
+        """Set the gateway up; plugins that this concerns are to be configured again."""
         was_off, self._settings = self._settings.off, given
         gateway = self._gateway
         gateway.consumers = {}
@@ -169,63 +177,63 @@ class Lineup:
             gateway.consumer(data.pop("username"), **data)
         rotated = gateway.vault != given.vault
         gateway.vault = dict(given.vault)
-        for name, place in self._places.items():
+        for name, entry in self._deployed.items():
             if rotated or (name in was_off) != (name in given.off):
-                place.config = None
+                entry.config = None
 
-    def _arrange(self, happened: dict[str, str] | None) -> list[Note]:
+    def _deploy(self, kinds: dict[str, str] | None) -> list[Message]:
         """Make the gateway's plugins those that are loaded.
 
-        :param happened: what became of plugins, to be told; None tells of troubles only.
+        :param kinds: how plugins changed, to be told; None tells of errors only.
         """
-        notes = []
+        messages = []
         loaded = {plugin.name: plugin for plugin in self._plugins.all()}
-        for name in [name for name in self._places if name not in loaded]:
-            self._take_off(self._places.pop(name))
+        for name in [name for name in self._deployed if name not in loaded]:
+            self._take_off(self._deployed.pop(name))
         for name, plugin in loaded.items():
             config = self._settings.config(name, plugin.schema)
-            place = self._places.setdefault(name, _Place(plugin))
-            if place.plugin is plugin and place.config == config:
+            entry = self._deployed.setdefault(name, _Deployed(plugin))
+            if entry.plugin is plugin and entry.config == config:
                 continue
-            place.plugin, place.config = plugin, config
-            place.trouble = self._configure(place, config)
-            if place.trouble is not None:
-                notes.append(Note(False, f"{name} is left out: {place.trouble}"))
-            elif happened is not None:
-                what = happened.get(name, "configured")
-                off = "" if place.binding else " (it is off)"
-                notes.append(Note(True, f"{what} {name} {plugin.version}{off}"))
-        strangers = self._settings.strangers(list(loaded))
-        notes += [Note(False, text) for text in strangers if text not in self._strangers]
-        self._strangers = strangers
-        return notes
+            entry.plugin, entry.config = plugin, config
+            entry.error = self._configure(entry, config)
+            if entry.error is not None:
+                messages.append(Message(False, f"{name} is left out: {entry.error}"))
+            elif kinds is not None:
+                off = "" if entry.binding else " (it is off)"
+                text = f"{kinds.get(name, 'configured')} {name} {plugin.version}{off}"
+                messages.append(Message(True, text))
+        unused = self._settings.unused(list(loaded))
+        messages += [Message(False, text) for text in unused if text not in self._unused]
+        self._unused = unused
+        return messages
 
-    def _configure(self, place: _Place, config: dict[str, Any]) -> str | None:
+    def _configure(self, entry: _Deployed, config: dict[str, Any]) -> str | None:
         """Put a plugin on the gateway, or configure it anew.
 
         :returns: why it cannot be on it; None when it is, or shall not be.
         """
-        name = place.plugin.name
+        name = entry.plugin.name
         off = name in self._settings.off
-        trouble = None if off else _refusal(place.plugin, config)
-        if off or trouble is not None:
-            self._take_off(place)
-        elif place.binding is None:
-            place.binding = self._gateway.bind(name, config)
+        error = None if off else _refusal(entry.plugin, config)
+        if off or error is not None:
+            self._take_off(entry)
+        elif entry.binding is None:
+            entry.binding = self._gateway.bind(name, config)
         else:
-            place.binding.info = describe(self._gateway.transport, name)
-            place.binding.configure(**config)
-        return trouble
+            entry.binding.info = describe(self._gateway.transport, name)
+            entry.binding.configure(**config)
+        return error
 
-    def _take_off(self, place: _Place) -> None:
-        binding, place.binding = place.binding, None
+    def _take_off(self, entry: _Deployed) -> None:
+        binding, entry.binding = entry.binding, None
         if binding is not None:
             self._gateway.bindings = [one for one in self._gateway.bindings if one is not binding]
             self._gateway.unbind(binding)
 
 
 def _refusal(plugin: Plugin, config: dict[str, Any]) -> str | None:
-    """Why Kong would refuse a configuration, and what to do."""
+    """Why Kong would refuse a configuration, and what to do; None when it would not."""
     record = config_record(plugin.schema)
     found = None if record is None else fault(record, config, "config")
     if found is None:

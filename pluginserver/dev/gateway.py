@@ -1,6 +1,11 @@
 """The development gateway as a whole: plugin server, simulated Kong, HTTP, page, live reload.
 
-It puts the parts together, starts them and stops them; each of them knows nothing of most others.
+Rules kept here:
+
+* it puts the parts together, starts them and stops them; the parts do not know each other but for what
+  they are given here;
+* it is ready for requests, and sees every change of a file, when :func:`running`'s block begins;
+* whatever ends it, no thread, socket, file or directory is left behind.
 """
 
 from __future__ import annotations
@@ -18,14 +23,14 @@ from urllib.parse import urlsplit
 import attrs
 
 from ..errors import ListenError
+from ..plugins.registry import Plugins
 from ..server import PluginServer
 from ..testing import Gateway, Response, ServiceRequest
 from ..testing.kong.upstream import over_http
-from .deployment import Lineup, Note
+from .deployment import Deployment, Message
 from .history import Errors, History
-from .http import Front
+from .http import HttpServer
 from .page import Site
-from .registry import LivePlugins
 from .settings import Settings
 from .terminal import Terminal
 from .watch import changes
@@ -59,15 +64,15 @@ class DevGateway:
     """A running development gateway: see :func:`running`.
 
     :param url: where it is.
-    :param lineup: its plugins.
+    :param deployment: its plugins.
     :param history: the last requests.
-    :param notes: what was wrong with plugins at the start.
+    :param messages: what was wrong with plugins at the start.
     """
 
     url: str
-    lineup: Lineup
+    deployment: Deployment
     history: History
-    notes: Sequence[Note]
+    messages: Sequence[Message]
 
 
 @contextlib.asynccontextmanager
@@ -83,9 +88,11 @@ async def running(options: Options, terminal: Terminal) -> AsyncIterator[DevGate
     stop = asyncio.Event()
     errors = Errors()
     history = History(errors)
-    plugins = LivePlugins(options.sources)
+    plugins = Plugins(options.sources, entry_points=False)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        stack.callback(plugins.close)
+        await loop.run_in_executor(None, plugins.refresh)
         server = PluginServer(directory / "plugins.sock", plugins, on_error=errors.report)
         await loop.run_in_executor(None, server.start)
         stack.push_async_callback(loop.run_in_executor, None, server.stop, GRACE)
@@ -93,24 +100,26 @@ async def running(options: Options, terminal: Terminal) -> AsyncIterator[DevGate
         stack.callback(gateway.close)
         put_service(gateway, options.upstream)
         gateway.observers.append(history.observe)
-        history.ended.append(terminal.request)
-        lineup = Lineup(gateway, plugins, options.settings, options.settings_file)
-        notes = await loop.run_in_executor(None, lineup.start)
-        site = Site(history, lineup.members, options.upstream or "an echo", options.host)
-        history.listeners.append(lambda: _soon(loop, site))
-        front = Front(gateway, site.handle, terminal.failed)
-        stack.push_async_callback(front.stop)
+        history.on_end.append(terminal.request)
+        deployment = Deployment(gateway, plugins, options.settings, options.settings_file)
+        messages = await loop.run_in_executor(None, deployment.start)
+        site = Site(history, deployment.status, options.upstream or "an echo", options.host)
+        history.on_change.append(lambda: _wake(loop, site))
+        http = HttpServer(gateway, site.handle, terminal.failed)
+        stack.push_async_callback(http.stop)
         stack.callback(site.close)
-        port = await _listen(front, options)
+        port = await _listen(http, options)
         watched = asyncio.Event()
-        watching = asyncio.create_task(_follow(options, lineup, history, terminal, stop, watched))
+        following = _follow(options, deployment, history, terminal, stop, watched)
+        watching = asyncio.create_task(following)
         stack.push_async_callback(_finish, watching, stop)
         await watched.wait()
-        yield DevGateway(f"http://{_reachable(options.host)}:{port}", lineup, history, notes)
+        url = f"http://{_reachable(options.host)}:{port}"
+        yield DevGateway(url, deployment, history, messages)
 
 
 def put_service(gateway: Gateway, url: str | None) -> None:
-    """Let every request lead to one service.
+    """Route every request to one service.
 
     :param gateway: the simulated Kong.
     :param url: where the service is; None for the echo.
@@ -135,9 +144,9 @@ def _forward(request: ServiceRequest) -> Response:
     return over_http(f"{request.scheme}://{in_url(request.host)}:{request.port}", request)
 
 
-async def _listen(front: Front, options: Options) -> int:
+async def _listen(http: HttpServer, options: Options) -> int:
     try:
-        return await front.start(options.host, options.port)
+        return await http.start(options.host, options.port)
     except OSError as error:
         number = error.errno or 0
         why = os.strerror(number) if number > 0 else error.strerror
@@ -149,7 +158,7 @@ async def _listen(front: Front, options: Options) -> int:
 
 async def _follow(
     options: Options,
-    lineup: Lineup,
+    deployment: Deployment,
     history: History,
     terminal: Terminal,
     stop: asyncio.Event,
@@ -160,17 +169,18 @@ async def _follow(
     try:
         async for paths in changes(options.sources, files, stop):
             try:
-                notes = await asyncio.to_thread(lineup.update, paths)
+                messages = await asyncio.to_thread(deployment.update, paths)
             except Exception as error:
                 terminal.failed(error)
                 continue
             finally:
                 watched.set()
-            if notes:
-                terminal.notes(notes)
-                history.lineup_changed()
+            if messages:
+                terminal.messages(messages)
+                history.deployment_changed()
     except OSError as error:
-        terminal.notes([Note(False, f"changes of files are not seen any more: {error}")])
+        text = f"changes of files are not seen any more: {error}"
+        terminal.messages([Message(False, text)])
 
 
 async def _finish(watching: asyncio.Task[None], stop: asyncio.Event) -> None:
@@ -178,8 +188,8 @@ async def _finish(watching: asyncio.Task[None], stop: asyncio.Event) -> None:
     await watching
 
 
-def _soon(loop: asyncio.AbstractEventLoop, site: Site) -> None:
-    """Tell the open pages, from whatever thread."""
+def _wake(loop: asyncio.AbstractEventLoop, site: Site) -> None:
+    """Tell the open pages of a change, from any thread; a loop that has ended has no pages."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(site.wake)
 

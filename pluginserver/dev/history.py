@@ -1,7 +1,11 @@
-"""The last requests, and who wants to know when they change.
+"""The last requests, what their handlers raised, and who is told when they change.
 
-The gateway tells what happens in the threads of the requests; the page and the terminal listen.
-Every change has a number, so that a page which lost its connection can ask for what it missed.
+The gateway calls :meth:`History.observe` in the threads of the requests.  Rules kept here:
+
+* every change has a number, so that a page which lost its connection can ask for what it missed;
+* callbacks are called without the lock, after the change, in the thread that made it;
+* memory is bounded: by the number of requests, by the bytes of their bodies, and by the number of events
+  whose exceptions nobody has asked for.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ WEIGHT: Final = 64 * 1024 * 1024
 """Bytes that their bodies may have together; beyond it the oldest requests are forgotten."""
 
 ERRORS: Final = 1000
-"""Exceptions that wait for their event to end, at the most."""
+"""Events whose exceptions wait to be asked for, at the most."""
 
 _PACKAGE: Final = str(Path(__file__).parent.parent)
 
@@ -57,16 +61,20 @@ class Entry:
 
 
 class Errors:
-    """Keeps what handlers raise, until their request's record wants it; it logs nothing."""
+    """Keeps what handlers raise, by event, until :meth:`take` asks for it; it logs nothing."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._errors: OrderedDict[int, list[str]] = OrderedDict()
 
     def report(self, event: Event, error: BaseException) -> None:
-        """Take an exception; called in the thread of the handler."""
+        """Keep an exception; a server's ``on_error``, called in the thread of the handler.
+
+        :param event: the event.
+        :param error: what its handler raised.
+        """
         with self._lock:
-            self._errors.setdefault(event.id, []).append(told(error))
+            self._errors.setdefault(event.id, []).append(plugin_traceback(error))
             if len(self._errors) > ERRORS:
                 self._errors.popitem(last=False)
 
@@ -76,7 +84,7 @@ class Errors:
             return [] if event_id is None else self._errors.pop(event_id, [])
 
 
-def told(error: BaseException) -> str:
+def plugin_traceback(error: BaseException) -> str:
     """A traceback that begins in the plugin, without the server's own frames above it."""
     frame: TracebackType | None = error.__traceback__
     while frame is not None and frame.tb_frame.f_code.co_filename.startswith(_PACKAGE):
@@ -98,13 +106,13 @@ class History:
         self._weight = 0
         self.version = 0
         """The number of the last change."""
-        self.lineup_version = 0
+        self.deployment_version = 0
         """The number of the last change of the plugins."""
         self.count = 0
         """How many requests there were."""
-        self.listeners: list[Callable[[], None]] = []
+        self.on_change: list[Callable[[], None]] = []
         """Called after each change, in the thread that made it."""
-        self.ended: list[Callable[[Entry], None]] = []
+        self.on_end: list[Callable[[Entry], None]] = []
         """Called with each request that is over, in its thread."""
 
     def observe(self, kind: str, exchange: Exchange, thing: Any) -> None:
@@ -117,7 +125,7 @@ class History:
             if entry is None:
                 return
             if isinstance(thing, Run) and kind == "ran":
-                self._note_errors(entry, thing)
+                self._take_tracebacks(entry, thing)
             entry.over = kind == "end"
             if entry.over:
                 self._weigh(entry)
@@ -125,19 +133,19 @@ class History:
                 return
             self.version += 1
             entry.version = self.version
-        for listener in self.listeners:
-            listener()
+        for call in self.on_change:
+            call()
         if entry.over:
-            for tell in self.ended:
-                tell(entry)
+            for told in self.on_end:
+                told(entry)
 
-    def lineup_changed(self) -> None:
+    def deployment_changed(self) -> None:
         """The plugins have changed."""
         with self._lock:
             self.version += 1
-            self.lineup_version = self.version
-        for listener in self.listeners:
-            listener()
+            self.deployment_version = self.version
+        for call in self.on_change:
+            call()
 
     def entries(self) -> list[Entry]:
         """The remembered requests, the latest first."""
@@ -154,7 +162,7 @@ class History:
         with self._lock:
             return self._entries.get(exchange_id)
 
-    def _note_errors(self, entry: Entry, run: Run) -> None:
+    def _take_tracebacks(self, entry: Entry, run: Run) -> None:
         found = self._errors.take(run.event_id)
         if found and run.event_id is not None:
             entry.tracebacks[run.event_id] = found

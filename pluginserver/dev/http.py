@@ -4,8 +4,8 @@ Rules kept here:
 
 * what a client sent reaches the gateway byte by byte: header names, values and their order, the target
   as it was sent, the body whatever its encoding says;
-* what the gateway answers reaches the client the same way, bytes that are no UTF-8 included; only the
-  framing (``Content-Length``, ``Connection``, ``Transfer-Encoding``) is HTTP's own affair;
+* what the gateway answers reaches the client the same way, bytes that are not UTF-8 included; only the
+  framing (``Content-Length``, ``Connection``, ``Transfer-Encoding``) is made here;
 * requests run in threads of their own: the simulated Kong is synchronous, and plugins may block;
 * the client has its response before the ``log`` phase begins.
 """
@@ -17,9 +17,11 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from email.utils import formatdate
+from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 
 from ..testing import Exchange, Gateway, Headers, Request, Response
 from ..testing.kong.headers import same
@@ -35,13 +37,16 @@ LINE: Final = 65536
 HEADERS: Final = 1000
 """Headers of a request."""
 
+NO_BODY: Final = frozenset({*range(100, 200), 204, 304})
+"""Statuses whose responses have no body, and here no ``Content-Length`` either."""
+
 Site = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 """Answers the requests for the page, given their path."""
 
 _AUTHORITY: Final = re.compile(r"^[^/?]*")
 
 
-class Front:
+class HttpServer:
     """Takes HTTP requests, and hands them to the page or to the gateway.
 
     :param gateway: the simulated Kong.
@@ -102,13 +107,13 @@ class Front:
 
     async def _proxy(self, request: web.BaseRequest, target: str) -> web.StreamResponse:
         if request.method == hdrs.METH_CONNECT:
-            return web.Response(status=405, text="This gateway makes no tunnels.\n")
+            return web.Response(status=405, text="This gateway does not make tunnels.\n")
         if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             assert request.transport is not None
             request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.content.read()
         response = await self._answer(self._request(request, target, body))
-        return Answer(response, request.method)
+        return GatewayResponse(response, request)
 
     async def _answer(self, request: Request) -> Response:
         """Run a request in a thread, up to its response; the ``log`` phase goes on alone."""
@@ -124,7 +129,7 @@ class Front:
             if error is not None and answer.done():
                 self._failed(error)
             elif not answer.done():
-                answer.set_exception(error or ConnectionError("there is no response"))
+                answer.set_exception(error or ConnectionError("the gateway gave no response"))
 
         def respond(response: Response) -> None:
             loop.call_soon_threadsafe(settle, response)
@@ -152,38 +157,71 @@ class Front:
         )
 
 
-class Answer(web.Response):
-    """A response whose head is written as the gateway made it.
+class GatewayResponse(web.StreamResponse):
+    """A response whose bytes are those that the gateway made.
 
-    *aiohttp* writes heads as UTF-8, which leaves out bytes that are none, and adds a content type and
-    its own name; the gateway has said all there is to say.
+    *aiohttp* writes a head as UTF-8, which bytes that are not UTF-8 do not survive, and adds a content
+    type and its own name.  So this class writes head and body itself, with the three public methods by
+    which *aiohttp* sends any response: :meth:`prepare`, :meth:`write_eof` and :attr:`keep_alive`.
 
     :param response: what the gateway answers.
-    :param method: the request's.
+    :param request: what it answers to.
     """
 
-    def __init__(self, response: Response, method: str) -> None:
-        framing = {"content-length"} if method != hdrs.METH_HEAD else set()
-        self._pairs = [
-            (name, value)
-            for name, value in response.headers.pairs()
-            if same(name) not in HOP_BY_HOP and same(name) not in framing
-        ]
-        super().__init__(status=response.status, body=response.body, headers=self._pairs)
+    def __init__(self, response: Response, request: web.BaseRequest) -> None:
+        super().__init__(status=response.status)
+        self._to = request
+        self._persistent = request.keep_alive
+        version = (request.version.major, request.version.minor)
+        head = response_head(response, self.reason, request.method, version, self._persistent)
+        empty = request.method == hdrs.METH_HEAD or response.status in NO_BODY
+        self._data = head if empty else head + response.body
 
-    async def _write_headers(self) -> None:
-        request: Any = self._req
-        named = {same(name) for name, _ in self._pairs}
-        lines = [
-            f"HTTP/{request.version.major}.{request.version.minor} {self.status} {self.reason}"
-        ]
-        lines += [f"{name}: {value}" for name, value in self._pairs]
-        for name in (hdrs.CONTENT_LENGTH, hdrs.TRANSFER_ENCODING, hdrs.CONNECTION, hdrs.DATE):
-            if name in self.headers and same(name) not in named:
-                lines.append(f"{name}: {self.headers[name]}")
-        head = "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
-        if request.transport is not None:
-            request.transport.write(head)
+    @property
+    def keep_alive(self) -> bool:
+        """Whether further requests may come on the connection: as the client asked for."""
+        return self._persistent
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        """Nothing is sent before :meth:`write_eof`."""
+        return request.writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the whole response.
+
+        :param data: more of the body; *aiohttp* gives none.
+        :raises ConnectionError: when the client is gone.
+        """
+        await self._to.writer.write(self._data + data)
+        await self._to.writer.write_eof()
+
+
+def response_head(
+    response: Response, reason: str, method: str, version: tuple[int, int], keep_alive: bool
+) -> bytes:
+    """A response's status line and headers, with the framing that its body needs.
+
+    :param response: the response; its body is complete, so that its length is known.
+    :param reason: the words of its status.
+    :param method: the request's method: a response to ``HEAD`` keeps the length that it was given.
+    :param version: the request's version of HTTP.
+    :param keep_alive: whether the connection stays open.
+    """
+    given = [pair for pair in response.headers.pairs() if same(pair[0]) not in HOP_BY_HOP]
+    length = [pair for pair in given if same(pair[0]) == "content-length"]
+    lines = [f"HTTP/{version[0]}.{version[1]} {response.status} {reason}"]
+    lines += [f"{name}: {value}" for name, value in given if same(name) != "content-length"]
+    if response.status not in NO_BODY:
+        if method != hdrs.METH_HEAD or (response.body and not length):
+            length = [(hdrs.CONTENT_LENGTH, str(len(response.body)))]
+        lines += [f"{name}: {value}" for name, value in length]
+    if not any(same(name) == "date" for name, _ in given):
+        lines.append(f"{hdrs.DATE}: {formatdate(usegmt=True)}")
+    if keep_alive and version == (1, 0):
+        lines.append(f"{hdrs.CONNECTION}: keep-alive")
+    elif not keep_alive and version == (1, 1):
+        lines.append(f"{hdrs.CONNECTION}: close")
+    return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape")
 
 
 def origin_form(target: str) -> str:

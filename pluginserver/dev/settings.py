@@ -17,7 +17,9 @@ Rules kept here:
 
 * an option's text becomes what the plugin's schema asks for: ``5`` is text for a string field and a
   number for an integer field; where the schema says nothing, it is JSON if it can be;
-* what nobody asked for is an error that names it.
+* a file's values are checked by the decoder of the plugins' own configurations: its errors name each
+  wrong value's place; a section that does not exist is an error too, with the name that was meant;
+* what is set for a plugin that is not loaded is told, since it may be loaded later.
 """
 
 from __future__ import annotations
@@ -31,18 +33,40 @@ from typing import Any, Final
 
 import attrs
 
-from ..errors import PluginServerError
-from ..spec.wording import meant, reason, shown
+from ..errors import ConfigError, PluginServerError
+from ..schema.annotations import KongKeys, fields_of
+from ..schema.decode import Decoder
+from ..spec.wording import describe, describe_error, did_you_mean
 from ..testing.kong.configuration import config_record
 
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
-SECTIONS: Final = ("plugins", "off", "consumers", "vault")
-"""The tables of a configuration file."""
-
 
 class SettingsError(PluginServerError):
     """An option or a configuration file cannot be used; the text says why, and what to do."""
+
+
+@attrs.frozen
+class _Consumer:
+    """A consumer in a file: its name, and whatever else Kong has of one."""
+
+    username: str
+    rest: KongKeys
+
+
+@attrs.frozen
+class _File:
+    """A configuration file, as the decoder makes it; its fields are the sections."""
+
+    plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    off: list[str] = attrs.field(factory=list)
+    consumers: list[_Consumer] = attrs.field(factory=list)
+    vault: dict[str, str] = attrs.field(factory=dict)
+    unknown: KongKeys = attrs.field(factory=KongKeys)
+
+
+SECTIONS: Final = tuple(field.name for field in fields_of(_File, "file"))
+"""The tables of a configuration file."""
 
 
 @attrs.frozen
@@ -105,8 +129,11 @@ class Settings:
                 _put(config, config_record(schema) or {}, path, option.text)
         return config
 
-    def strangers(self, plugins: Sequence[str]) -> list[str]:
-        """What was set for plugins that are not there, as sentences."""
+    def unused(self, plugins: Sequence[str]) -> list[str]:
+        """What was set for plugins that are not loaded, as sentences.
+
+        :param plugins: the names of those that are.
+        """
         named = [f"--config {one.key}" for one in self.options if not _meant_for(one, plugins)]
         named += [f"[plugins.{name}]" for name in self.plugins if name not in plugins]
         named += [f"{name} in off" for name in self.off if name not in plugins]
@@ -133,39 +160,25 @@ def read(path: Path | None, options: Sequence[Option] = ()) -> Settings:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise SettingsError(f"{path} is no {kind}: {reason(error)}") from None
-    return _checked(found, path, options)
+        raise SettingsError(f"{path} is not {kind}: {describe_error(error)}") from None
+    given = _decoded(found, path)
+    consumers = [{"username": one.username, **one.rest} for one in given.consumers]
+    return Settings(given.plugins, given.off, consumers, given.vault, options)
 
 
-def _checked(found: Any, path: Path, options: Sequence[Option]) -> Settings:
+def _decoded(found: Any, path: Path) -> _File:
     if not isinstance(found, dict):
-        raise SettingsError(f"{path} must hold an object, got {shown(found)}")
-    for name in found:
-        if name not in SECTIONS:
-            raise SettingsError(
-                f"{path}: there is no section {name!r}{meant(name, SECTIONS)} The sections are "
-                f"{', '.join(SECTIONS)}; a plugin's configuration goes into plugins.NAME"
-            )
-    plugins = _is(found.get("plugins", {}), dict, "plugins must map names to configurations", path)
-    for name, config in plugins.items():
-        _is(config, dict, f"plugins.{name} must hold the plugin's fields", path)
-    off = _is(found.get("off", []), list, "off must be a list of plugins' names", path)
-    for name in off:
-        _is(name, str, "off must be a list of plugins' names", path)
-    consumers = _is(found.get("consumers", []), list, "consumers must be a list", path)
-    for consumer in consumers:
-        _is(consumer, dict, "a consumer must hold its fields", path)
-        _is(consumer.get("username"), str, "a consumer must have a username", path)
-    vault = _is(found.get("vault", {}), dict, "vault must map names to secrets", path)
-    for name, secret in vault.items():
-        _is(secret, str, f"vault.{name} must be a string", path)
-    return Settings(plugins, off, consumers, vault, options)
-
-
-def _is(value: Any, kind: type, rule: str, path: Path) -> Any:
-    if not isinstance(value, kind):
-        raise SettingsError(f"{path}: {rule}, got {shown(value)}")
-    return value
+        raise SettingsError(f"{path} must hold an object, got {describe(found)}")
+    try:
+        file: _File = Decoder(_File, path="", intro=f"{path}: ").decode(found)
+    except ConfigError as error:
+        raise SettingsError(str(error)) from None
+    for name in file.unknown:
+        raise SettingsError(
+            f"{path}: there is no section {name!r}{did_you_mean(name, SECTIONS)} The sections are "
+            f"{', '.join(SECTIONS)}; a plugin's configuration goes into plugins.NAME"
+        )
+    return file
 
 
 def _put(config: dict[str, Any], record: Mapping[str, Any], path: list[str], text: str) -> None:

@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, TextIO
 
 from ..logs import fold
-from ..testing import Callback, Change, LogLine, Run
-from .deployment import Member, Note
-from .format import literal, plain, took
+from ..testing import Change, LogLine, Run
+from ..testing.record.format import literal, plain, round_trips, took
+from ..testing.record.timeline import CallStep, ServiceCall, Stage, timeline
+from .deployment import Message, Status
 from .history import Entry
 
 _CODES: Final = {
@@ -60,17 +61,17 @@ class Terminal:
         """The text in a colour or weight, where there are any."""
         return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self._colours else text
 
-    def notes(self, notes: Iterable[Note]) -> None:
+    def messages(self, messages: Iterable[Message]) -> None:
         """Tell what became of the plugins, a line each."""
         now = time.strftime("%H:%M:%S")
-        for note in notes:
-            text = plain(" ".join(note.text.split()))
-            mark = self.style("green", "*") if note.good else self.style("red", "!")
+        for one in messages:
+            text = plain(" ".join(one.text.split()))
+            mark = self.style("green", "*") if one.good else self.style("red", "!")
             self.write(f"{self.style('dim', now)} {mark} {text}")
 
-    def members(self, members: Iterable[Member]) -> None:
-        """List the plugins."""
-        for one in members:
+    def plugins(self, plugins: Iterable[Status]) -> None:
+        """List the plugins that requests meet."""
+        for one in plugins:
             if one.on:
                 phases = ", ".join(one.phases)
                 about = self.style("dim", f"{one.version}  priority {one.priority}  {phases}")
@@ -78,7 +79,7 @@ class Terminal:
 
     def failed(self, error: BaseException) -> None:
         """Tell of an error of the gateway's own."""
-        self.notes([Note(False, f"the gateway itself failed: {fold(error)}")])
+        self.messages([Message(False, f"the gateway itself failed: {fold(error)}")])
 
     def request(self, entry: Entry) -> None:
         """Tell of a request that is over."""
@@ -87,28 +88,33 @@ class Terminal:
     def _request(self, entry: Entry) -> Iterator[str]:
         exchange = entry.exchange
         request, response = exchange.request, exchange.response
-        trips = exchange.round_trips
         status = "---" if response is None else str(response.status)
         yield (
             f"{self.style('dim', time.strftime('%H:%M:%S', time.localtime(exchange.time)))} "
             f"{self.style('bold', plain(f'{request.method} {request.target}', 200))} "
             f"{self.style(_status_style(status), status)} "
-            f"{took(exchange.duration)}, {trips} round trip{'' if trips == 1 else 's'}"
+            f"{took(exchange.duration)}, {round_trips(exchange.round_trips)}"
         )
-        for thing in moments(entry):
-            if isinstance(thing, Run):
-                yield self._run(thing)
-            elif isinstance(thing, Callback):
-                yield from self._callback(thing)
-            elif isinstance(thing, LogLine):
-                yield self._log(thing)
-            else:
-                yield from self._service(entry)
-        for problem in exchange.problems:
+        shown = timeline(exchange)
+        for stage in shown.stages:
+            yield from self._stage(stage)
+        for problem in shown.problems:
             yield f"  {self.style('red', '!')} {plain(problem.message)}"
         for text in entry.tracebacks.values():
             for one in text:
                 yield from (self.style("dim", f"    {plain(line)}") for line in one.splitlines())
+
+    def _stage(self, stage: Stage) -> Iterator[str]:
+        subject = stage.subject
+        if isinstance(subject, ServiceCall):
+            yield self._service(subject)
+        elif isinstance(subject, Run):
+            yield self._run(subject)
+        for step in stage.steps:
+            if isinstance(step, CallStep):
+                yield from self._callback(step)
+            else:
+                yield self._log(step.line)
 
     def _run(self, run: Run) -> str:
         ended = "" if run.ended == "ret" else f"  {run.ended}"
@@ -116,19 +122,30 @@ class Terminal:
         phase = self.style("cyan", f"{run.phase:<8}")
         return f"  {phase} {run.plugin}  {self.style('dim', took(run.duration))}{ended}{error}"
 
-    def _callback(self, call: Callback) -> Iterator[str]:
+    def _service(self, call: ServiceCall) -> str:
+        status = "no response" if call.response is None else str(call.response.status)
+        return (
+            f"  {self.style('cyan', 'service ')} "
+            f"{plain(f'{call.request.method} {call.request.url}', 200)}"
+            f" -> {status}  {self.style('dim', took(call.duration))}"
+        )
+
+    def _callback(self, step: CallStep) -> Iterator[str]:
+        call = step.call
         arguments = ", ".join(literal(argument, 60) for argument in call.args)
-        time_ = self.style("dim", took(call.duration))
-        yield f"    {call.method}({arguments}) -> {self._answer(call)}  {time_}"
+        duration = self.style("dim", took(call.duration))
+        yield f"    {call.method}({arguments}) -> {self._answer(step)}  {duration}"
         for change in call.changes:
             yield f"      {self._change(change)}"
 
-    def _answer(self, call: Callback) -> str:
-        if call.step is None:
-            text = plain(call.error, 200) if call.error else None
-            return self.style("red", f"throws {text}") if text else self.style("dim", "no answer")
-        answer = literal(call.answer, 60)
-        return f"{answer} ({plain(call.error, 200)})" if call.error else answer
+    def _answer(self, step: CallStep) -> str:
+        call = step.call
+        if step.outcome == "no answer":
+            return self.style("dim", "no answer")
+        error = plain(call.error, 200) if call.error else ""
+        if step.outcome == "throw":
+            return self.style("red", f"throws {error}")
+        return f"{literal(call.answer, 60)}{f' ({error})' if error else ''}"
 
     def _change(self, change: Change) -> str:
         before, after = (
@@ -142,16 +159,6 @@ class Terminal:
         level = self.style(_LEVELS.get(line.level, "red"), f"[{line.level}]")
         return f"    {level} {line.plugin or 'kong'}: {plain(line.message, 500)}"
 
-    def _service(self, entry: Entry) -> Iterator[str]:
-        exchange = entry.exchange
-        request, answer = exchange.service_request, exchange.service_response
-        if request is not None:
-            status = "no response" if answer is None else str(answer.status)
-            yield (
-                f"  {self.style('cyan', 'service ')} {plain(f'{request.method} {request.url}', 200)}"
-                f" -> {status}  {self.style('dim', took(exchange.service_duration))}"
-            )
-
 
 def coloured(stream: Any) -> bool:
     """Whether colours can be written to a stream, and are wanted."""
@@ -160,24 +167,6 @@ def coloured(stream: Any) -> bool:
     except (AttributeError, ValueError):
         return False
     return bool(terminal) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-SERVICE: Final = object()
-"""Stands for the call of the service among the moments of a request."""
-
-
-def moments(entry: Entry) -> list[Any]:
-    """What happened in a request, in order: runs, their callbacks, log lines, :data:`SERVICE`."""
-    exchange = entry.exchange
-    found: list[tuple[float, int, Any]] = []
-    for run in list(exchange.runs):
-        found.append((run.start, 0, run))
-        found += [(call.start, 1, call) for call in list(run.callbacks)]
-    found += [(line.time, 2, line) for line in list(exchange.logs)]
-    if exchange.service_start is not None:
-        found.append((exchange.service_start, 0, SERVICE))
-    found.sort(key=lambda moment: moment[:2])
-    return [thing for _, _, thing in found]
 
 
 def _status_style(status: str) -> str:

@@ -1,4 +1,11 @@
-"""Watching the plugins' files."""
+"""Watching the plugins' files.
+
+Rules kept here:
+
+* what changes after the first, empty set has come is never missed;
+* changes at about the same time come as one set;
+* caches, virtual environments and editors' temporary files are left out, but only below what is watched.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Plugins: where they may be, how they are loaded, and the registry that gives them out by name."""
 
-from .registry import Plugin, Plugins, Source
+from .registry import Change, Plugin, Plugins, Source
 
-__all__ = ["Plugin", "Plugins", "Source"]
+__all__ = ["Change", "Plugin", "Plugins", "Source"]

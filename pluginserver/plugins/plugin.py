@@ -14,7 +14,6 @@ from __future__ import annotations
 import inspect
 import re
 import time
-import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -26,7 +25,7 @@ from ..logs import get_logger
 from ..schema.infer import infer, plugin_schema, public_values
 from ..spec.limits import EXACT
 from ..spec.phases import PHASES
-from ..spec.wording import reason
+from ..spec.wording import describe_error
 
 if TYPE_CHECKING:
     from ..schema.decode import Decoder
@@ -38,6 +37,32 @@ PARTS: Final = ("Plugin", "version", "priority")
 
 _NAME: Final = re.compile(r"[\w.-]+")
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
+
+
+@attrs.frozen(eq=False)
+class Configured:
+    """An object of a plugin's class, with its configuration; made by :meth:`Plugin.configure`.
+
+    :param object: the object.
+    """
+
+    object: Any
+    _phases: tuple[str, ...]
+    _values: dict[str, Any] | None
+    """What a class that is not an attrs class was given."""
+
+    def handlers(self) -> dict[str, Callable[[Any], Any]]:
+        """The object's handlers, by phase; each takes ``kong``."""
+        return {phase: getattr(self.object, phase) for phase in self._phases}
+
+    def public_config(self) -> dict[str, Any]:
+        """The configuration as JSON values.
+
+        :returns: the fields of an attrs object as they are now; the dict that any other was given.
+        """
+        if self._values is None:
+            return public_values(self.object, lenient=True)
+        return self._values
 
 
 @attrs.frozen(eq=False)
@@ -67,7 +92,6 @@ class Plugin:
     source: Path | str
     _cls: type
     _decoders: list[Decoder] = attrs.field(factory=list, init=False, repr=False)
-    _given: dict[int, dict[str, Any]] = attrs.field(factory=dict, init=False, repr=False)
 
     def describe(self) -> dict[str, Any]:
         """What ``GetPluginInfo`` and the dumps tell Kong."""
@@ -79,11 +103,11 @@ class Plugin:
             "Schema": self.schema,
         }
 
-    def configure(self, config: str | bytes) -> Any:
+    def configure(self, config: str | bytes) -> Configured:
         """Make a plugin object.
 
         :param config: the JSON object that Kong sends; empty text, ``null`` and ``[]`` are empty ones.
-        :returns: an object of the plugin's class.
+        :returns: an object of the plugin's class, with its configuration.
         :raises ConfigError: when the configuration does not fit or the constructor raises; the text
             begins with ``Decoding config:`` and names the place.
         """
@@ -94,34 +118,18 @@ class Plugin:
             if attrs.has(self._cls):
                 if not self._decoders:
                     self._decoders.append(Decoder(self._cls))
-                return self._decoders[0].decode(values)
-            return self._construct(values)
+                return Configured(self._decoders[0].decode(values), self.phases, None)
+            return Configured(self._construct(values), self.phases, values)
         except ConfigError as error:
             raise ConfigError(f"{error} (plugin {self.name})") from error.__cause__
 
-    def public_config(self, settings: Any) -> dict[str, Any]:
-        """The configuration of an object that :meth:`configure` made, as JSON values.
-
-        :returns: the fields of an attrs object as they are now; the dict that any other was made from.
-        """
-        if attrs.has(self._cls):
-            return public_values(settings, lenient=True)
-        return self._given.get(id(settings), {})
-
-    def handlers(self, settings: Any) -> dict[str, Callable[[Any], object]]:
-        """The handlers of an object that :meth:`configure` made, by phase; each takes ``kong``."""
-        return {phase: getattr(settings, phase) for phase in self.phases}
-
     def _construct(self, values: dict[str, Any]) -> Any:
         try:
-            made = self._cls(values) if _has_constructor(self._cls) else self._cls()
-            weakref.finalize(made, self._given.pop, id(made), None).atexit = False
+            return self._cls(values) if _has_constructor(self._cls) else self._cls()
         except (Exception, SystemExit) as error:
             raise ConfigError(
-                f"Decoding config: {self._cls.__name__} was refused: {reason(error)}"
+                f"Decoding config: {self._cls.__name__} was refused: {describe_error(error)}"
             ) from error
-        self._given[id(made)] = values
-        return made
 
 
 def build(
@@ -167,8 +175,6 @@ def _class(cls: Any) -> type:
         return cls
     if hasattr(cls, "__dataclass_fields__"):
         raise PluginError("Plugin is a dataclass: decorate it with attrs.define instead")
-    if not cls.__weakrefoffset__:
-        raise PluginError("Plugin has __slots__ without '__weakref__': add it to them")
     if _has_constructor(cls):
         try:
             inspect.signature(cls).bind({})

@@ -14,38 +14,56 @@ Rules kept here:
   not looked at;
 * what cannot be loaded costs itself: one line in the log, and its error in :attr:`Plugins.failures`;
 * it is tried again only when its file has changed, or by :meth:`Plugins.reload`, which puts the new
-  plugin in the place of the old one at once, or leaves the old one where it is.
+  plugin in the place of the old one at once, or leaves the old one where it is;
+* :meth:`Plugins.refresh` follows the files, and tells what happened instead of logging it: a plugin whose
+  file is gone goes too, so that its name is free for the file's new name; a change in a file that is
+  not a plugin is a change in what plugins share, so that all plugins of the directories above it are
+  loaded again, and so is what could not be loaded.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import threading
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Literal
+
+import attrs
 
 from ..errors import PluginError, UnknownPluginError
 from ..logs import get_logger
-from ..spec.wording import reason
-from .discovery import Candidate, Source, around, file_of, installed, named, scan
+from .discovery import Candidate, Source, installed, named, scan
 from .loader import INIT, Modules, Stamp, main_file, stamp
-from .plugin import PARTS, Plugin, build
+from .loading import (
+    NotAPluginError,
+    loading_errors,
+    plugin_in_file,
+    plugin_in_object,
+    validate_source,
+)
+from .plugin import Plugin
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["Plugin", "Plugins", "Source"]
-
-_WORD: Final = re.compile(rb"\bPlugin\b|import\s*\*")
+__all__ = ["Change", "Plugin", "Plugins", "Source"]
 
 
-class _NoPlugin(PluginError):
-    """Something is no plugin at all."""
+@attrs.frozen
+class Change:
+    """What became of a plugin's file: see :meth:`Plugins.refresh`.
+
+    :param kind: ``"loaded"``, ``"reloaded"``, ``"broken"`` or ``"gone"``.
+    :param name: the plugin's name; for one that cannot be loaded what it would be called.
+    :param path: its file or package's directory.
+    :param error: why it is broken.
+    """
+
+    kind: Literal["loaded", "reloaded", "broken", "gone"]
+    name: str
+    path: Path
+    error: PluginError | None = None
 
 
 class Plugins:
@@ -115,7 +133,7 @@ class Plugins:
     def set_directory(self, path: str | os.PathLike[str]) -> None:
         """Look for plugins in another directory from now on; loaded ones stay.
 
-        :raises PluginError: when it is no directory.
+        :raises PluginError: when it is not a directory.
         """
         directory = _directory(path)
         with self._modules.window():
@@ -148,6 +166,53 @@ class Plugins:
             self._tried[file] = stamp(file)
             self._failures.pop(file.stem, None)
             return plugin
+
+    def refresh(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
+        """Bring the plugins in line with their files; what fails is kept in :attr:`failures`.
+
+        :param changed: files that changed, besides those whose time stamp tells it.
+        :returns: what happened, in order.
+        """
+        paths = {Path(os.path.abspath(path)) for path in changed}
+        with self._modules.window():
+            before = self._files()
+            changes = [self._drop(path) for path in before if not main_file(path).exists()]
+            fresh = {found.file for found in self._all_candidates() if self._stale(found, paths)}
+            changes += self._reload_files(fresh)
+            known = self._files()
+            shared = [
+                path
+                for path in paths
+                if path.suffix == ".py"
+                and not any(_holds(file, path) for file in [*before, *known])
+            ]
+            changes += self._reload_files(
+                {
+                    file
+                    for file in known
+                    if file not in fresh and any(file.parent in path.parents for path in shared)
+                }
+            )
+        return changes
+
+    def add(self, plugin: Plugin) -> None:
+        """Take in a plugin that another registry has loaded, which keeps its modules.
+
+        :raises PluginError: when there is another one of that name.
+        """
+        with self._modules.window():
+            self._register(plugin, None, None)
+
+    def clear(self) -> None:
+        """Forget every plugin, loaded or failed, with its modules, and the directory; the sources stay."""
+        with self._modules.window():
+            self._directory = None
+            self._plugins = {}
+            self._loaded = {}
+            self._tried = {}
+            self._failures = {}
+            self._passed = {}
+            self._modules.close()
 
     def close(self) -> None:
         """Take the modules of the plugins, and what they share, out of :data:`sys.modules`."""
@@ -190,7 +255,7 @@ class Plugins:
                 self._load_file(candidate.origin)
             else:
                 self._load_object(candidate.name, candidate.origin)
-        except _NoPlugin as error:
+        except NotAPluginError as error:
             if candidate.wanted:
                 self._failures[candidate.name] = candidate.file, error
                 log.error(str(error))
@@ -203,38 +268,18 @@ class Plugins:
             log.debug("the traceback of the plugin that failed to load", exc_info=error)
 
     def _load_file(self, path: Path) -> Plugin:
-        with _told(f"the plugin {path}", main_file(path)):
-            if not _WORD.search(main_file(path).read_bytes()):
-                raise _NoPlugin(f"{path} is no plugin: it defines no class Plugin")
+        with loading_errors(f"the plugin {path}", main_file(path)):
+            validate_source(path)
             with self._modules.load(path) as module:
-                _judge(module, path)
-                plugin = build(vars(module), path.stem, path, _modtime(path))
-                self._add(plugin, path, module)
+                plugin = plugin_in_file(module, path)
+                self._register(plugin, path, module)
         return plugin
 
     def _load_object(self, name: str, origin: ModuleType | type | EntryPoint) -> None:
-        with _told(f"the plugin {name}"):
-            if isinstance(origin, (ModuleType, type)):
-                found: Any = origin
-                label = origin.__name__
-                if isinstance(origin, type):
-                    label = f"{origin.__module__}.{origin.__qualname__}"
-                path = file_of(origin)
-            else:
-                found = origin.load()
-                label = f"the entry point {origin.name} = {origin.value}"
-                path = None
-            if isinstance(found, ModuleType):
-                _judge(found, name)
-                module: Mapping[str, Any] = vars(found)
-            elif isinstance(found, type):
-                module = around(found)
-            else:
-                raise _NoPlugin(f"{label} is no plugin: it must name a module or a class")
-            plugin = build(module, name, path or label, _modtime(file_of(found)))
-            self._add(plugin, path, found if isinstance(found, ModuleType) else None)
+        with loading_errors(f"the plugin {name}"):
+            self._register(*plugin_in_object(name, origin))
 
-    def _add(self, plugin: Plugin, path: Path | None, module: ModuleType | None) -> None:
+    def _register(self, plugin: Plugin, path: Path | None, module: ModuleType | None) -> None:
         first = self._plugins.get(plugin.name)
         if first is not None and (path is None or first.source != path):
             raise PluginError(
@@ -253,6 +298,48 @@ class Plugins:
             if old is not None:
                 self._modules.forget(old)
 
+    def _files(self) -> list[Path]:
+        """The files of the plugins, and of what could not be loaded."""
+        failed = [path for path, _ in self._failures.values() if path is not None]
+        return list(dict.fromkeys([*self._loaded, *failed]))
+
+    def _stale(self, candidate: Candidate, changed: set[Path]) -> bool:
+        file = candidate.file
+        if file is None or not main_file(file).exists():
+            return False
+        if self._tried.get(file, ...) != stamp(file):
+            return True
+        return file in self._files() and any(_holds(file, path) for path in changed)
+
+    def _reload_files(self, files: set[Path | None]) -> Iterator[Change]:
+        for candidate in list(self._all_candidates()):
+            if candidate.file is not None and candidate.file in files:
+                yield from self._reload_file(candidate, candidate.file)
+
+    def _reload_file(self, candidate: Candidate, path: Path) -> Iterator[Change]:
+        before = next((one.name for one in self.all() if one.source == path), None)
+        try:
+            name = self.reload(path).name
+        except PluginError as error:
+            self._tried[path] = stamp(path)
+            if candidate.wanted or before is not None or not isinstance(error, NotAPluginError):
+                self._failures[candidate.name] = path, error
+                yield Change("broken", before or candidate.name, path, error)
+            return
+        if before is not None and before != name:
+            yield Change("gone", before, path)
+        yield Change("reloaded" if before == name else "loaded", name, path)
+
+    def _drop(self, path: Path) -> Change:
+        names = [name for name, plugin in self._plugins.items() if plugin.source == path]
+        self._plugins = {name: one for name, one in self._plugins.items() if name not in names}
+        module = self._loaded.pop(path, None)
+        if module is not None:
+            self._modules.forget(module)
+        self._tried.pop(path, None)
+        self._failures.pop(path.stem, None)
+        return Change("gone", names[0] if names else path.stem, path)
+
     def _unknown(self, name: str) -> UnknownPluginError:
         where = f" in {self._directory}" if self._directory is not None else ""
         for key, (_, error) in self._failures.items():
@@ -260,39 +347,13 @@ class Plugins:
                 return UnknownPluginError(str(error))
         for key, why in self._passed.items():
             if _key(key) == _key(name):
-                return UnknownPluginError(f"there is no plugin {name}{where}: {why}")
+                return UnknownPluginError(f"there is not a plugin {name}{where}: {why}")
         known = (
             f"the loaded ones are {', '.join(self._plugins)}"
             if self._plugins
             else "none is loaded"
         )
-        return UnknownPluginError(f"there is no plugin {name}{where}: {known}")
-
-
-def _judge(module: ModuleType, called: object) -> None:
-    missing = [part for part in PARTS if not hasattr(module, part)]
-    if missing:
-        raise _NoPlugin(f"{called} is no plugin: it defines no {' and no '.join(missing)}")
-
-
-@contextmanager
-def _told(what: str, file: Path | None = None) -> Iterator[None]:
-    """Turn whatever plugin code raises while it is loaded into a :class:`PluginError`."""
-    try:
-        yield
-    except PluginError:
-        raise
-    except BaseException as error:
-        main = threading.current_thread() is threading.main_thread()
-        if isinstance(error, KeyboardInterrupt) and main:
-            raise
-        frames = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if file is not None and frame.filename == str(file)
-        ]
-        line = f" (line {frames[-1].lineno})" if frames else ""
-        raise PluginError(f"{what} cannot be loaded: {reason(error)}{line}") from error
+        return UnknownPluginError(f"there is not a plugin {name}{where}: {known}")
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:
@@ -307,5 +368,5 @@ def _key(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _modtime(path: Path | None) -> float:
-    return 0.0 if path is None else main_file(path).stat().st_mtime
+def _holds(file: Path, path: Path) -> bool:
+    return file == path or file in path.parents

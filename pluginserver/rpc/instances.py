@@ -80,7 +80,7 @@ class Instances:
         :param config: a JSON object.
         :raises ConfigError: when the configuration does not fit; nothing is started then.
         """
-        settings = plugin.configure(config)
+        configured = plugin.configure(config)
         with self._lock:
             instance_id = next(self._ids)
             handlers = {
@@ -93,11 +93,9 @@ class Instances:
                     fail_open=plugin.on_error == "continue",
                     placement=self._placements.setdefault((plugin.name, phase), Placement()),
                 )
-                for phase, method in plugin.handlers(settings).items()
+                for phase, method in configured.handlers().items()
             }
-            instance = Instance(
-                instance_id, plugin.name, partial(plugin.public_config, settings), handlers
-            )
+            instance = Instance(instance_id, plugin.name, configured.public_config, handlers)
             self._by_id[instance_id] = instance
             self._last_start[plugin.name] = instance.started
         return instance

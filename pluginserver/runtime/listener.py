@@ -39,6 +39,8 @@ POLL_INTERVAL: Final = 86_400.0
 PAUSE: Final = 1.0
 """Seconds between two tries when resources are missing."""
 
+_log: Final = logs.get_logger()
+
 
 class Listener(socketserver.ThreadingUnixStreamServer):
     """Listens on a Unix socket; what becomes of a client is for ``process_request`` of a subclass.
@@ -53,7 +55,6 @@ class Listener(socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path, mode: int) -> None:
         self.socket_path = path
         self._mode = mode
-        self._log = logs.get_logger()
         self._bound: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._acceptor: threading.Thread | None = None
@@ -155,13 +156,13 @@ class Listener(socketserver.ThreadingUnixStreamServer):
             return super().get_request()
         except OSError as error:
             if error.errno in OUT_OF_RESOURCES:
-                self._log.error(f"no more connections can be accepted: {error.strerror}")
+                _log.error(f"no more connections can be accepted: {error.strerror}")
                 self._closing.wait(PAUSE)
             raise
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
         """A client could not be served: one line, not a traceback on stderr."""
-        self._log.error("a connection could not be served", exc_info=True)
+        _log.error("a connection could not be served", exc_info=True)
 
 
 class _Unused(socketserver.BaseRequestHandler):

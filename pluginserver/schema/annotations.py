@@ -1,6 +1,6 @@
 """What the annotations of a config class mean: the one place that knows, for the schema and the config.
 
-:func:`parse` looks at one annotation from outside: its :class:`Kind` says Kong's type, what is built
+:func:`parse` looks at one annotation from outside: its :class:`FieldType` says Kong's type, what is built
 from a value in Python, and the annotations of what it holds, which the caller parses in turn.
 :func:`fields_of` lists the fields of an attrs class that Kong can configure.
 
@@ -24,7 +24,7 @@ from typing import Annotated, Any, Final, Literal, Union
 import attrs
 
 from ..errors import SchemaError
-from ..spec.wording import reason
+from ..spec.wording import describe_error
 
 ATTRIBUTES_KEY: Final = "pluginserver.attributes"
 """Where the attributes stand in an attrs field's metadata, and in a marker of ``Annotated``."""
@@ -87,7 +87,7 @@ class KongKeys(dict[str, Any]):
 
 
 @attrs.frozen
-class Kind:
+class FieldType:
     """What one annotation means, seen from outside.
 
     :param type: Kong's type.
@@ -126,12 +126,12 @@ class Field:
     attribute: str
     argument: str
     annotation: Any
-    kind: Kind
+    kind: FieldType
     default: Any
     attributes: Mapping[str, Any]
 
 
-def parse(annotation: Any, path: str) -> Kind:
+def parse(annotation: Any, path: str) -> FieldType:
     """What an annotation means.
 
     :param annotation: a resolved one, no string.
@@ -143,7 +143,7 @@ def parse(annotation: Any, path: str) -> Kind:
         hash(annotation)
     except TypeError as error:
         raise SchemaError(
-            f"{path}: the annotation {_name(annotation)} is no type, or holds what cannot be "
+            f"{path}: the annotation {_name(annotation)} is not a type, or holds what cannot be "
             f"hashed ({error}): use a type"
         ) from error
     if origin is Annotated:
@@ -157,7 +157,7 @@ def parse(annotation: Any, path: str) -> Kind:
         given = [(_plain(value), value) for value in arguments if value is not None]
         return _choice(annotation, given, path, nullable=None in arguments)
     if annotation in (Any, object):
-        return Kind("json", Any, nullable=True)
+        return FieldType("json", Any, nullable=True)
     if (origin or annotation) in LISTS:
         return _list(annotation, origin, arguments, path)
     if (origin or annotation) in MAPS:
@@ -218,7 +218,7 @@ def _arguments(cls: type, path: str) -> list[attrs.Attribute[Any]]:
         attrs.resolve_types(cls)
     except Exception as error:
         raise SchemaError(
-            f"{path}: the annotations of {cls.__qualname__} cannot be resolved ({reason(error)}): "
+            f"{path}: the annotations of {cls.__qualname__} cannot be resolved ({describe_error(error)}): "
             "import or define what they name at the module's top level"
         ) from error
     return [attribute for attribute in attrs.fields(cls) if attribute.init]
@@ -232,7 +232,7 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _optional(annotation: Any, arguments: tuple[Any, ...], path: str) -> Kind:
+def _optional(annotation: Any, arguments: tuple[Any, ...], path: str) -> FieldType:
     inner = [argument for argument in arguments if argument is not types.NoneType]
     if len(inner) != 1 or len(inner) == len(arguments):
         raise SchemaError(
@@ -244,17 +244,17 @@ def _optional(annotation: Any, arguments: tuple[Any, ...], path: str) -> Kind:
 
 def _choice(
     annotation: Any, choices: list[tuple[Any, Any]], path: str, nullable: bool = False
-) -> Kind:
+) -> FieldType:
     kinds = {type(value) for value, _ in choices}
     for python, allowed in ((str, {str}), (int, {int}), (float, {int, float})):
         if kinds and kinds <= allowed:
-            return Kind(SCALARS[python], python, nullable=nullable, choices=dict(choices))
+            return FieldType(SCALARS[python], python, nullable=nullable, choices=dict(choices))
     raise SchemaError(
         f"{path}: the values of {_name(annotation)} must be all strings or all numbers for Kong"
     )
 
 
-def _list(annotation: Any, origin: Any, arguments: tuple[Any, ...], path: str) -> Kind:
+def _list(annotation: Any, origin: Any, arguments: tuple[Any, ...], path: str) -> FieldType:
     type_, python = LISTS[origin or annotation]
     if not arguments:
         raise SchemaError(
@@ -267,33 +267,33 @@ def _list(annotation: Any, origin: Any, arguments: tuple[Any, ...], path: str) -
     element = _held(arguments[0], f"{path}[]")
     if type_ == "set" and element.type not in SCALARS.values():
         raise SchemaError(f"{path}: a set can hold only strings, numbers and booleans: use a list")
-    return Kind(type_, python, elements=arguments[0])
+    return FieldType(type_, python, elements=arguments[0])
 
 
-def _map(arguments: tuple[Any, ...], path: str) -> Kind:
+def _map(arguments: tuple[Any, ...], path: str) -> FieldType:
     keys, values = arguments or (str, Any)
     if parse(keys, f"{path} (keys)").type != "string":
         raise SchemaError(f"{path}: the keys must be str, since they come as JSON")
     if values in (Any, object):
-        return Kind("json", dict)
+        return FieldType("json", dict)
     _held(values, f"{path}{{}}")
-    return Kind("map", dict, keys=keys, elements=values)
+    return FieldType("map", dict, keys=keys, elements=values)
 
 
-def _held(annotation: Any, path: str) -> Kind:
+def _held(annotation: Any, path: str) -> FieldType:
     kind = parse(annotation, path)
     if kind.nullable and kind.type != "json":
         raise SchemaError(f"{path}: Kong keeps no null inside a list or map: leave None out")
     return kind
 
 
-def _class(cls: type, path: str) -> Kind:
+def _class(cls: type, path: str) -> FieldType:
     if issubclass(cls, Enum):
         return _choice(cls, [(member.value, member) for member in cls], path)
     if cls in SCALARS:
-        return Kind(SCALARS[cls], cls)
+        return FieldType(SCALARS[cls], cls)
     if attrs.has(cls):
-        return Kind("record", cls)
+        return FieldType("record", cls)
     raise _no_type(cls, path)
 
 

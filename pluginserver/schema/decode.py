@@ -3,8 +3,8 @@
 cattrs does the work; the rules for single values are ours, since Kong's JSON was written by Lua:
 
 * an empty list may be an empty map, list or set (an empty Lua table), and a whole number may come as a
-  float or the other way round; nothing else is converted: ``"5"`` is no integer and ``true`` is none;
-* a null is the default, a key that is no field is ignored (Kong's own are kept: see
+  float or the other way round; nothing else is converted: ``"5"`` is not an integer and ``true`` is not one;
+* a null is the default, a key that is not a field is ignored (Kong's own are kept: see
   :class:`~pluginserver.schema.annotations.KongKeys`);
 * a wrong value is a :class:`~pluginserver.errors.ConfigError` that names its place and what was
   expected; the value itself is not shown where the field holds a secret;
@@ -26,8 +26,8 @@ from cattrs.errors import AttributeValidationNote
 
 from ..errors import ConfigError
 from ..spec.validators import broken_rule, fits
-from ..spec.wording import NAMES, reason, shown
-from .annotations import SCALARS, Field, Kind, KongKeys, fields_of, keys_arguments, parse
+from ..spec.wording import NAMES, describe, describe_error
+from .annotations import SCALARS, Field, FieldType, KongKeys, fields_of, keys_arguments, parse
 from .infer import jsonable
 
 _EMPTY: Final[dict[str, Callable[[], Any]]] = {
@@ -58,7 +58,7 @@ class _Refused(ValueError):
 def read_object(config: str | bytes) -> dict[str, Any]:
     """Decode the JSON object that Kong sends.
 
-    :param config: JSON; bytes that are no UTF-8 become surrogates.
+    :param config: JSON; bytes that are not UTF-8 become surrogates.
     :returns: the object; an empty text, ``null`` and ``[]`` (Lua's empty table) are the empty one.
     :raises ConfigError: when it is something else.
     """
@@ -66,11 +66,11 @@ def read_object(config: str | bytes) -> dict[str, Any]:
     try:
         value = json.loads(text) if text.strip() else {}
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"Decoding config: this is no JSON: {error}") from error
+        raise ConfigError(f"Decoding config: this is not JSON: {error}") from error
     if value is None or value == []:
         return {}
     if not isinstance(value, dict):
-        raise ConfigError(f"Decoding config: expected a JSON object, got {shown(value)}")
+        raise ConfigError(f"Decoding config: expected a JSON object, got {describe(value)}")
     return value
 
 
@@ -78,10 +78,15 @@ class Decoder:
     """Makes objects of one config class.
 
     :param cls: an attrs class whose schema was inferred, so that its annotations are known to be good.
+    :param path: what the places of wrong values begin with, such as ``config`` in ``config.limit``; may
+        be empty.
+    :param intro: what an error's text begins with.
     """
 
-    def __init__(self, cls: type) -> None:
+    def __init__(self, cls: type, path: str = _PATH, intro: str = "Decoding config: ") -> None:
         self._cls = cls
+        self._path = path
+        self._intro = intro
         self._converter = _converter()
 
     def decode(self, values: Mapping[str, Any]) -> Any:
@@ -93,10 +98,10 @@ class Decoder:
         try:
             return self._converter.structure(values, self._cls)
         except (ClassValidationError, _Refused) as error:
-            found = list(_explain(error, _PATH))
+            found = list(_explain(error, self._path))
             if len(found) > _SHOWN:
                 found[_SHOWN:] = [f"and {len(found) - _SHOWN} more"]
-            raise ConfigError(f"Decoding config: {'; '.join(found)}") from error
+            raise ConfigError(f"{self._intro}{'; '.join(found)}") from error
 
 
 def _converter() -> Converter:
@@ -128,7 +133,7 @@ def _hook(annotation: Any, converter: Converter) -> Hook:
     return structure
 
 
-def _maker(kind: Kind, converter: Converter) -> Callable[[Any], Any]:
+def _maker(kind: FieldType, converter: Converter) -> Callable[[Any], Any]:
     if kind.choices is not None:
         return partial(_chosen, kind.type, kind.choices)
     match kind.type:
@@ -202,7 +207,7 @@ def _build(cls: type, arguments: dict[str, Any]) -> Any:
     try:
         return cls(**arguments)
     except (Exception, SystemExit) as error:
-        raise _Refused(f"{cls.__name__} was refused: {reason(error)}") from error
+        raise _Refused(f"{cls.__name__} was refused: {describe_error(error)}") from error
 
 
 def _fitting(type_: str, value: Any) -> Any:
@@ -210,7 +215,7 @@ def _fitting(type_: str, value: Any) -> Any:
     if type_ in _EMPTY and value in ([], {}):
         return _EMPTY[type_]()
     if not fits(type_, value):
-        raise _Wrong(f"expected {NAMES[type_]}, got {shown(value)}")
+        raise _Wrong(f"expected {NAMES[type_]}, got {describe(value)}")
     if type_ == "integer":
         return int(value)
     if type_ == "number":
@@ -222,26 +227,26 @@ def _float(value: float) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise _Wrong(f"expected a number, got {shown(value)}, which is too large") from None
+        raise _Wrong(f"expected a number, got {describe(value)}, which is too large") from None
 
 
 def _chosen(type_: str, choices: Mapping[Any, Any], value: Any) -> Any:
     if fits(type_, value) and value in choices:
         return choices[value]
     listed = ", ".join(json.dumps(choice) for choice in choices)
-    raise _Wrong(f"expected one of {listed}, got {shown(value)}")
+    raise _Wrong(f"expected one of {listed}, got {describe(value)}")
 
 
 def _check(rules: Mapping[str, Any], value: Any) -> None:
     if rules and (broken := broken_rule(rules, value)):
-        raise _Wrong(f"{broken}, got {shown(value)}")
+        raise _Wrong(f"{broken}, got {describe(value)}")
 
 
 def _explain(error: BaseException, path: str) -> Iterator[str]:
     """The single errors inside one of cattrs' groups, each with its place."""
     if isinstance(error, ClassValidationError):
         for inner, note in error.group_exceptions()[0]:
-            yield from _explain(inner, f"{path}.{note.name}")
+            yield from _explain(inner, f"{path}.{note.name}" if path else note.name)
     elif isinstance(error, IterableValidationError):
         for inner, at in error.group_exceptions()[0]:
             yield from _explain(inner, f"{path}[{at.index!r}]")

@@ -22,8 +22,8 @@ import attrs
 from ..errors import SchemaError
 from ..spec.limits import EXACT
 from ..spec.metaschema import check_field, check_fields
-from ..spec.wording import reason
-from .annotations import ATTRIBUTES_KEY, Attributes, Field, Kind, fields_of, parse
+from ..spec.wording import describe_error
+from .annotations import ATTRIBUTES_KEY, Attributes, Field, FieldType, fields_of, parse
 
 PROTOCOLS: Final = (
     "grpc",
@@ -234,7 +234,7 @@ def _field(field: Field, path: str, inside: tuple[type, ...]) -> dict[str, Any]:
     return {**found, **_attributes(field.attributes, path)}
 
 
-def _kind(kind: Kind, path: str, inside: tuple[type, ...]) -> dict[str, Any]:
+def _kind(kind: FieldType, path: str, inside: tuple[type, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {"type": kind.type}
     if kind.choices is not None:
         found["one_of"] = list(kind.choices)
@@ -277,7 +277,7 @@ def _default(field: Field, path: str) -> Any:
         return jsonable(default)
     except Exception as error:
         raise SchemaError(
-            f"{path}: the default cannot be told to Kong ({reason(error)}): use what JSON can hold"
+            f"{path}: the default cannot be told to Kong ({describe_error(error)}): use what JSON can hold"
         ) from error
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ..errors import SchemaError
 from .validators import fault, fits
-from .wording import NAMES, meant, shown
+from .wording import NAMES, describe, did_you_mean
 
 _ORDERED: Final = frozenset({"number", "integer"})
 _SIZED: Final = frozenset({"array", "set", "string", "map"})
@@ -161,17 +161,17 @@ def check_fields(fields: object, path: str) -> None:
     place = path or "the schema"
     if not isinstance(fields, (list, tuple)):
         raise SchemaError(
-            f"{place}: the fields must be a list of one-key maps, got {shown(fields)}"
+            f"{place}: the fields must be a list of one-key maps, got {describe(fields)}"
         )
     seen: set[str] = set()
     for one in fields:
         if not isinstance(one, Mapping) or len(one) != 1:
             raise SchemaError(
-                f"{place}: each field must be a map with one key, its name, got {shown(one)}"
+                f"{place}: each field must be a map with one key, its name, got {describe(one)}"
             )
         ((name, field),) = one.items()
         if not isinstance(name, str) or not name:
-            raise SchemaError(f"{place}: a field's name must be a string, got {shown(name)}")
+            raise SchemaError(f"{place}: a field's name must be a string, got {describe(name)}")
         if name in seen:
             raise SchemaError(f"{place}: the field {name} is there twice: rename one of them")
         seen.add(name)
@@ -181,13 +181,13 @@ def check_fields(fields: object, path: str) -> None:
 def check_field(field: object, path: str) -> None:
     """Judge one field as Kong's meta-schema does; parameters and errors as in :func:`check_fields`."""
     if not isinstance(field, Mapping):
-        raise SchemaError(f"{path}: the field must be a map of attributes, got {shown(field)}")
+        raise SchemaError(f"{path}: the field must be a map of attributes, got {describe(field)}")
     type_ = field.get("type")
     if type_ == "function":
         raise SchemaError(f"{path}: a function cannot be told to Kong: leave the field out")
     if not isinstance(type_, str) or type_ not in NAMES or type_ == "any":
         kinds = ", ".join(sorted(NAMES.keys() - {"any"}))
-        raise SchemaError(f"{path}: the type must be one of {kinds}, got {shown(type_)}")
+        raise SchemaError(f"{path}: the type must be one of {kinds}, got {describe(type_)}")
     for name in sorted(NESTED.get(type_, set()) - field.keys()):
         if not field.get("abstract"):
             raise SchemaError(f"{path}: a field of type {type_} must have {name!r}")
@@ -206,7 +206,7 @@ def check_field(field: object, path: str) -> None:
         for value in field.get(name, ()):
             if not fits(type_, value):
                 raise SchemaError(
-                    f"{path}: {name} holds {shown(value)}, which is not {NAMES[type_]}"
+                    f"{path}: {name} holds {describe(value)}, which is not {NAMES[type_]}"
                 )
     if "default" in field and (found := fault(field, field["default"], f"{path}: default")):
         raise SchemaError(found)
@@ -224,7 +224,7 @@ def _check_attribute(type_: str, name: str, value: Any, path: str) -> None:
     if name in _FUNCTIONS:
         raise SchemaError(f"{path}: {name} holds Lua functions, which cannot be told to Kong")
     if name not in ATTRIBUTES:
-        hint = meant(name, {**ATTRIBUTES, **dict.fromkeys(_STRUCTURE)})
+        hint = did_you_mean(name, {**ATTRIBUTES, **dict.fromkeys(_STRUCTURE)})
         raise SchemaError(f"{path}: Kong has no attribute {name!r}{hint}")
     rule, types = ATTRIBUTES[name]
     if types is not None and type_ not in types:
@@ -244,20 +244,22 @@ def check_entity_checks(checks: object, fields: Any, path: str) -> None:
     :raises SchemaError: for an unknown check or a field that is not there.
     """
     if not isinstance(checks, (list, tuple)):
-        raise SchemaError(f"{path}: entity_checks must be a list, got {shown(checks)}")
+        raise SchemaError(f"{path}: entity_checks must be a list, got {describe(checks)}")
     names = {name for one in fields for name in one}
     for check in checks:
         if not isinstance(check, Mapping) or len(check) != 1:
             raise SchemaError(
-                f"{path}: each entity check must be a map with one key, got {shown(check)}"
+                f"{path}: each entity check must be a map with one key, got {describe(check)}"
             )
         ((kind, argument),) = check.items()
         if kind not in _CHECKS:
-            raise SchemaError(f"{path}: there is no entity check {kind!r}{meant(kind, _CHECKS)}")
+            raise SchemaError(
+                f"{path}: there is no entity check {kind!r}{did_you_mean(kind, _CHECKS)}"
+            )
         for name in _named(kind, argument, path):
             if name.partition(".")[0] not in names:
                 raise SchemaError(
-                    f"{path}: the entity check {kind} names {name!r}, which is no field"
+                    f"{path}: the entity check {kind} names {name!r}, which is not a field"
                 )
 
 
@@ -267,13 +269,13 @@ def _named(kind: str, argument: Any, path: str) -> list[str]:
     elif isinstance(argument, Mapping):
         found = [argument[key] for key in _NAME_KEYS if key in argument]
     else:
-        raise SchemaError(f"{path}: the entity check {kind} takes a map, got {shown(argument)}")
+        raise SchemaError(f"{path}: the entity check {kind} takes a map, got {describe(argument)}")
     names: list[str] = []
     for item in found:
         items = [item] if isinstance(item, str) and kind not in _NAME_LISTS else item
         if not isinstance(items, (list, tuple)) or not all(isinstance(one, str) for one in items):
             raise SchemaError(
-                f"{path}: the entity check {kind} takes names of fields, got {shown(item)}"
+                f"{path}: the entity check {kind} takes names of fields, got {describe(item)}"
             )
         names += items
     return names

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from .formats import UUID
-from .wording import NAMES, meant, shown
+from .wording import NAMES, describe, did_you_mean
 
 Rule: TypeAlias = Callable[[Any, Any], bool]
 
@@ -78,7 +78,7 @@ def fits(type_: str, value: object) -> bool:
 def broken_rule(rules: Mapping[str, Any], value: Any) -> str | None:
     """The first validator that a value of the right type breaks, in words, or None.
 
-    :param rules: a field's attributes; those that are no validators are ignored.
+    :param rules: a field's attributes; those that are not validators are ignored.
     """
     for name, (holds, text) in _RULES.items():
         if name in rules and not holds(value, rules[name]):
@@ -96,12 +96,12 @@ def fault(field: Mapping[str, Any], value: Any, path: str) -> str | None:
     """
     type_ = field["type"]
     if not fits(type_, value):
-        return f"{path}: expected {NAMES[type_]}, got {shown(value)}"
+        return f"{path}: expected {NAMES[type_]}, got {describe(value)}"
     if value == "" and type_ == "string" and "len_min" not in field:
         return f"{path}: is empty, which Kong accepts only with len_min=0"
     rule = broken_rule(field, value)
     if rule is not None:
-        return f"{path}: {rule}, got {shown(value)}"
+        return f"{path}: {rule}, got {describe(value)}"
     return next((found for found in _faults_inside(field, value, path) if found), None)
 
 
@@ -120,7 +120,7 @@ def _faults_inside(field: Mapping[str, Any], value: Any, path: str) -> Iterator[
                 if name in fields:
                     yield fault(fields[name], item, f"{path}.{name}")
                 else:
-                    yield f"{path}.{name}: is unknown{meant(name, fields)}"
+                    yield f"{path}.{name}: is unknown{did_you_mean(name, fields)}"
             for name, inner in fields.items():
                 if inner.get("required") and "default" not in inner and name not in value:
                     yield f"{path}.{name}: is missing"

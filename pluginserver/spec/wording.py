@@ -28,7 +28,7 @@ LONGEST: Final = 60
 """So many characters of a value are shown."""
 
 
-def shown(value: object) -> str:
+def describe(value: object) -> str:
     """A JSON value with what it is, cut when it is long: ``"soon" (a string)``."""
     try:
         text = json.dumps(value, default=repr)
@@ -39,7 +39,7 @@ def shown(value: object) -> str:
     return text if value is None or isinstance(value, bool) else f"{text} ({_kind(value)})"
 
 
-def reason(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An exception in one line: its type and text, without what attrs' validators put behind it."""
     text = str(error)
     if any(isinstance(argument, attrs.Attribute) for argument in error.args):
@@ -48,7 +48,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def meant(name: object, known: Collection[str]) -> str:
+def did_you_mean(name: object, known: Collection[str]) -> str:
     """A question after an unknown name, ``: did you mean 'x'?``; empty when none is close."""
     close = difflib.get_close_matches(str(name), sorted(known), 1)
     return f": did you mean {close[0]!r}?" if close else ""

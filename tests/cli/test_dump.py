@@ -137,7 +137,7 @@ def test_stdout_holds_the_dump_alone(plugins: Path, arguments: list[str]) -> Non
     ("name", "source", "told"),
     [
         ("nosuch", None, b"nosuch"),
-        ("helper", None, b"helper.py is no plugin"),
+        ("helper", None, b"helper.py is not a plugin"),
         ("broken", "import nosuchmodule\nPlugin = None", b"nosuchmodule"),
         ("wrong", GREET.replace("priority = 7", "priority = 'high'"), b"priority"),
         ("worse", "import sys; sys.exit('Plugin')", b"SystemExit"),

@@ -216,11 +216,11 @@ def test_the_latest_request_is_shown_when_it_comes(browser: Browser, plugins: Pa
         for path in ("/one", "/two"):
             gateway.request("POST", path, b"the body")
             browser.until(lambda path=path: browser.text("h1") == f"POST {path}")
-        browser.click("section.passage summary")
-        assert browser.text("section.passage [open] pre") == "the body"
+        browser.click("section.comparison summary")
+        assert browser.text("section.comparison [open] pre") == "the body"
         gateway.request("POST", "/three", b"the body")
         browser.until(lambda: browser.text("h1") == "POST /three")
-        assert browser.text("section.passage [open] pre") == "the body"
+        assert browser.text("section.comparison [open] pre") == "the body"
 
 
 def test_a_request_under_way_is_completed(browser: Browser, plugins: Path, tmp_path: Path) -> None:

@@ -150,6 +150,28 @@ def test_a_response_to_head_keeps_its_length(plugins: Path, upstream: str) -> No
     assert [value for name, value in answer.headers if name == "Content-Length"] == ["12345"]
 
 
+def test_a_response_without_a_body_leaves_the_connection_in_order(plugins: Path) -> None:
+    (plugins / "empty.py").write_text(
+        HELLO.replace(
+            'kong.response.set_header("x-hello", self.message)',
+            "kong.response.exit(204 if kong.request.get_path() == '/none' else 200, 'text')",
+        )
+    )
+    with dev(plugins) as gateway:
+        got = gateway.raw(
+            b"GET /none HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        )
+    heads = [part.split(b"\r\n")[0] for part in got.split(b"HTTP/")[1:]]
+    assert heads == [b"1.1 204 No Content", b"1.1 200 OK", b"1.0 200 OK", b"1.1 200 OK"]
+    assert got.count(b"\r\n\r\ntext") == 2
+    assert got.count(b"Content-Length: 4\r\n") == 3
+    assert got.count(b"Connection: keep-alive\r\n") == 1
+    assert got.endswith(b"\r\n\r\ntext")
+
+
 def test_an_upstream_that_is_down_is_a_502(plugins: Path) -> None:
     with dev(plugins, upstream="http://127.0.0.1:1") as gateway:
         assert gateway.get().status == 502
@@ -286,7 +308,7 @@ def test_a_plugin_that_raises_shows_its_traceback(plugins: Path) -> None:
     assert "boom raised ValueError" in told
     assert f'File "{file}", line 12, in access' in told
     assert traceback.splitlines()[1].strip().startswith(f'File "{file}"')
-    assert "pluginserver/events.py" not in traceback
+    assert "pluginserver/events/" not in traceback
     assert 'class="traceback"' in page
 
 
@@ -317,14 +339,14 @@ def test_a_broken_file_keeps_the_old_plugin(plugins: Path) -> None:
     file.write_text(HELLO)
     with dev(plugins) as gateway:
         file.write_text(HELLO + "\nthis is no Python\n")
-        told = gateway.screen.wait_for("the old one goes on")
+        told = gateway.screen.wait_for("the previous version stays in use")
         assert gateway.get().header("x-hello") == "hello"
-        assert "the old one goes on" in gateway.page().text
+        assert "the previous version stays in use" in gateway.page().text
         file.write_text(HELLO.replace('"hello"', '"mended"'))
         gateway.screen.wait_for("reloaded hello")
         assert gateway.get().header("x-hello") == "mended"
-        assert "the old one goes on" not in gateway.page().text
-    (line,) = (line for line in told.splitlines() if "the old one goes on" in line)
+        assert "the previous version stays in use" not in gateway.page().text
+    (line,) = (line for line in told.splitlines() if "the previous version stays in use" in line)
     assert "SyntaxError" in line
     assert str(file) in line
 
@@ -336,7 +358,7 @@ def test_files_come_and_go(plugins: Path) -> None:
         gateway.screen.wait_for("loaded hello 1.0.0")
         assert gateway.get().header("x-hello") == "hello"
         (plugins / "hello.py").unlink()
-        gateway.screen.wait_for("hello is gone: hello.py was removed")
+        gateway.screen.wait_for("removed hello: hello.py does not hold it any more")
         assert gateway.get().header("x-hello") is None
 
 
@@ -371,8 +393,8 @@ def test_a_required_field_is_named_and_the_plugin_waits_for_it(
     file = tmp_path / "dev.toml"
     file.write_text("")
     with dev(plugins, settings=settings.read(file), settings_file=file) as gateway:
-        (note,) = gateway.gateway.notes
-        assert note.text == (
+        (message,) = gateway.gateway.messages
+        assert message.text == (
             "needy is left out: its field message is required: give it with "
             "--config needy.message=VALUE, or under [plugins.needy] in a --config-file"
         )
@@ -396,8 +418,8 @@ def test_settings_that_cannot_be_read_keep_the_old_ones(plugins: Path, tmp_path:
     file.write_text('[plugins.needy]\nmessage = "here"\n')
     with dev(plugins, settings=settings.read(file), settings_file=file) as gateway:
         file.write_text("[plugins\n")
-        gateway.screen.wait_for("is no TOML")
-        gateway.screen.wait_for("the old settings go on")
+        gateway.screen.wait_for("is not TOML")
+        gateway.screen.wait_for("the previous settings stay in use")
         assert gateway.get().header("x-hello") == "here"
 
 
@@ -443,11 +465,11 @@ def test_consumers_and_secrets_are_there(plugins: Path, tmp_path: Path) -> None:
         assert first.split()[0] == second.split()[0]
 
 
-def test_what_is_set_for_nobody_is_told(plugins: Path) -> None:
+def test_what_is_set_for_nobody_is_plugin_traceback(plugins: Path) -> None:
     (plugins / "hello.py").write_text(HELLO)
     given = Settings({"helo": {}}, off=["other"], options=[Option("hell.message", "1")])
     with dev(plugins, settings=given) as gateway:
-        texts = [note.text for note in gateway.gateway.notes]
+        texts = [one.text for one in gateway.gateway.messages]
     assert texts == [
         "--config hell.message is for no plugin that is loaded; there are: hello",
         "[plugins.helo] is for no plugin that is loaded; there are: hello",
@@ -506,7 +528,7 @@ def test_an_error_while_reloading_is_told_and_the_next_change_is_seen(
     plugins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with dev(plugins) as gateway:
-        monkeypatch.setattr("pluginserver.dev.deployment.Lineup._arrange", lambda *_: 1 / 0)
+        monkeypatch.setattr("pluginserver.dev.deployment.Deployment._deploy", lambda *_: 1 / 0)
         (plugins / "hello.py").write_text(HELLO)
         gateway.screen.wait_for("the gateway itself failed")
         monkeypatch.undo()
@@ -515,7 +537,7 @@ def test_an_error_while_reloading_is_told_and_the_next_change_is_seen(
         assert gateway.get().header("x-hello") == "hello"
 
 
-def test_files_that_cannot_be_watched_are_told(
+def test_files_that_cannot_be_watched_are_plugin_traceback(
     plugins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:

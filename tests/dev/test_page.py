@@ -299,7 +299,7 @@ def test_an_old_page_is_told_to_start_afresh(looked_at: Dev) -> None:
 def test_a_quiet_connection_is_kept_and_ends_with_the_gateway(
     plugins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pluginserver.dev.page.site.BEAT", 0.05)
+    monkeypatch.setattr("pluginserver.dev.page.site.KEEPALIVE", 0.05)
     with dev(plugins) as gateway:
         listener = Listener(gateway, mark(gateway))
         heard = b""
@@ -368,7 +368,7 @@ def test_changes_are_told_in_order() -> None:
 def test_a_request_with_endless_callbacks_is_cut(
     plugins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "MOMENTS", 10)
+    monkeypatch.setattr(view, "STEPS", 10)
     (plugins / "chatty.py").write_text(
         HELLO.replace(
             'kong.response.set_header("x-hello", self.message)',
@@ -388,10 +388,10 @@ def test_a_request_without_response_can_be_shown() -> None:
     one = exchange(1)
     history.observe("request", one, one)
     (entry,) = history.entries()
-    shown = view.timeline(entry)
+    shown = view.request(entry)
     assert (shown.row.status, shown.row.took, shown.row.tone) == ("…", "…", "open")
     assert shown.blocks == []
-    assert [passage.title for passage in shown.passages] == ["Request"]
+    assert [one.title for one in shown.comparisons] == ["Request"]
 
 
 def test_a_line_of_kongs_own_has_its_place() -> None:
@@ -399,7 +399,7 @@ def test_a_line_of_kongs_own_has_its_place() -> None:
     one.logs.append(LogLine("err", "no plugin's fault", None, None, 0.001))
     history = History(Errors())
     remember(history, one)
-    (block,) = view.timeline(history.entries()[0]).blocks
+    (block,) = view.request(history.entries()[0]).blocks
     assert (block.title, block.lines[0].text) == ("Kong", "no plugin's fault")
 
 

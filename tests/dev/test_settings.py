@@ -127,21 +127,25 @@ def test_no_file() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "error"),
     [
-        ("a.toml", "[", "is no TOML"),
-        ("a.json", "{", "is no JSON"),
-        ("a.toml", b"\xff", "is no TOML"),
+        ("a.toml", "[", "is not TOML"),
+        ("a.json", "{", "is not JSON"),
+        ("a.toml", b"\xff", "is not TOML"),
         ("a.json", "[]", "must hold an object, got []"),
         ("a.toml", "[plugin.one]", "there is no section 'plugin': did you mean 'plugins'?"),
         ("a.toml", "[one]", "plugin's configuration goes into plugins.NAME"),
-        ("a.toml", "plugins = 1", "plugins must map names"),
-        ("a.toml", "[plugins]\none = 1", "plugins.one must hold the plugin's fields, got 1"),
-        ("a.toml", "off = 'one'", "off must be a list"),
-        ("a.toml", "off = [1]", "off must be a list"),
-        ("a.toml", "consumers = {}", "consumers must be a list"),
-        ("a.toml", "consumers = [1]", "a consumer must hold its fields"),
-        ("a.toml", "[[consumers]]\nid = 'a'", "a consumer must have a username"),
-        ("a.toml", "vault = 1", "vault must map names"),
-        ("a.toml", "[vault]\na = 1", "vault.a must be a string"),
+        ("a.toml", "plugins = 1", "plugins: expected an object, got 1"),
+        ("a.toml", "[plugins]\none = 1", "plugins['one']: expected an object, got 1"),
+        ("a.toml", "off = 'one'", 'off: expected a list, got "one"'),
+        ("a.toml", "off = [1]", "off[0]: expected a string, got 1"),
+        ("a.toml", "[consumers.ann]", 'consumers: expected a list, got {"ann": {}}'),
+        ("a.toml", "consumers = [1]", "consumers[0]: expected an object, got 1"),
+        (
+            "a.toml",
+            "[[consumers]]\nid = 'a'",
+            "consumers[0].username: is missing: expected a string",
+        ),
+        ("a.toml", "vault = 1", "vault: expected an object, got 1"),
+        ("a.toml", "[vault]\na = 1", "vault['a']: expected a string, got 1"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_sentence(
@@ -154,6 +158,21 @@ def test_a_file_that_cannot_be_used_is_one_sentence(
     assert error in str(caught.value)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_everything_wrong_in_a_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "dev.json"
+    file.write_text(json.dumps({"off": "one", "vault": {"a": None}, "consumers": [{}]}))
+    with pytest.raises(SettingsError) as caught:
+        read(file)
+    for place in ("off: ", "vault['a']: ", "consumers[0].username: "):
+        assert place in str(caught.value)
+
+
+def test_a_consumer_keeps_all_that_kong_has_of_one(tmp_path: Path) -> None:
+    file = tmp_path / "dev.toml"
+    file.write_text("[[consumers]]\nusername = 'ann'\nid = 'a'\ntags = ['x']\n")
+    assert read(file).consumers == [{"username": "ann", "id": "a", "tags": ["x"]}]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from pluginserver.dev.deployment import Member, Note
-from pluginserver.dev.history import Entry, told
+from pluginserver.dev.deployment import Message, Status
+from pluginserver.dev.history import Entry, plugin_traceback
 from pluginserver.dev.terminal import Terminal, coloured
 from pluginserver.testing import (
     Callback,
@@ -116,9 +116,9 @@ def test_no_colours_without_a_terminal() -> None:
     assert not coloured(closed_file)
 
 
-def test_notes_are_a_line_each() -> None:
+def test_messages_are_a_line_each() -> None:
     stream = io.StringIO()
-    Terminal(stream).notes([Note(True, "fine"), Note(False, "not\nfine \x1b[2J")])
+    Terminal(stream).messages([Message(True, "fine"), Message(False, "not\nfine \x1b[2J")])
     first, second = stream.getvalue().splitlines()
     assert first.endswith(" * fine")
     assert second.endswith(r" ! not fine \x1b[2J")
@@ -126,8 +126,8 @@ def test_notes_are_a_line_each() -> None:
 
 def test_only_plugins_that_are_on_are_listed() -> None:
     stream = io.StringIO()
-    members = [Member("one", "1.0.0", 5, ("access", "log"), on=True), Member("two", trouble="no")]
-    Terminal(stream).members(members)
+    plugins = [Status("one", "1.0.0", 5, ("access", "log"), on=True), Status("two", error="no")]
+    Terminal(stream).plugins(plugins)
     assert stream.getvalue() == "  one 1.0.0  priority 5  access, log\n"
 
 
@@ -147,11 +147,11 @@ def test_a_traceback_of_our_own_is_shown_whole() -> None:
     try:
         make_request("GET", "x")
     except ValueError as error:
-        text = told(error)
+        text = plugin_traceback(error)
     assert text.startswith("Traceback")
     assert "make_request" in text
     assert "is neither a path" in text
 
 
 def test_an_exception_without_traceback() -> None:
-    assert told(ValueError("x")) == "ValueError: x"
+    assert plugin_traceback(ValueError("x")) == "ValueError: x"

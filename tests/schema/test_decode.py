@@ -108,10 +108,10 @@ def test_the_json_text(text: str | bytes, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "this is no JSON"),
-        (b"\xff", "this is no JSON"),
-        ('{"a":' + "[" * 100_000, "this is no JSON"),
-        ('{"a":' + "1" * 10_000 + "}", "this is no JSON"),
+        ("{", "this is not JSON"),
+        (b"\xff", "this is not JSON"),
+        ('{"a":' + "[" * 100_000, "this is not JSON"),
+        ('{"a":' + "1" * 10_000 + "}", "this is not JSON"),
         ("[1]", "expected a JSON object, got [1] (a list)"),
         ('"x"', 'expected a JSON object, got "x" (a string)'),
         ("true", "expected a JSON object, got true"),

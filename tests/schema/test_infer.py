@@ -21,7 +21,7 @@ from typing_extensions import TypeAliasType
 from pluginserver.errors import SchemaError
 from pluginserver.schema.annotations import KongKeys
 from pluginserver.schema.infer import attributes, infer, jsonable, plugin_schema, public_values
-from pluginserver.spec.wording import shown
+from pluginserver.spec.wording import describe
 
 
 class Color(Enum):
@@ -225,7 +225,7 @@ def test_a_default_that_cannot_be_made_is_an_error() -> None:
         (Mixed, "the values of Mixed must be all strings or all numbers"),
         (Unhashable, "the values of Unhashable must be all strings or all numbers"),
         (Tree, "config.x.children[]: Tree contains itself"),
-        (["str"], "config.x: the annotation ['str'] is no type"),
+        (["str"], "config.x: the annotation ['str'] is not a type"),
     ],
 )
 def test_what_kong_cannot_express_is_an_error_that_names_the_field(
@@ -490,7 +490,7 @@ def test_what_kong_accepts(field: dict[str, Any]) -> None:
         ),
         (
             {"type": "record", "fields": [], "entity_checks": [{"distinct": ["a"]}]},
-            "the entity check distinct names 'a', which is no field",
+            "the entity check distinct names 'a', which is not a field",
         ),
         (
             {"type": "record", "fields": [], "entity_checks": [{"distinct": "a"}]},
@@ -579,7 +579,7 @@ def test_what_json_cannot_hold_is_shown_leniently() -> None:
 def test_a_value_without_end_is_shown() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    assert shown(endless) == "something without end (a list)"
+    assert describe(endless) == "something without end (a list)"
 
 
 def test_public_values_are_those_of_the_configurable_fields() -> None:

@@ -24,17 +24,17 @@ from uuid import uuid4
 from aiohttp import hdrs, web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..deployment import Member
+from ..deployment import Status
 from ..history import Entry, History
 from . import view
 
 BASE: Final = "/__pluginserver"
 
-PACE: Final = 0.1
+INTERVAL: Final = 0.1
 """Seconds between two messages to an open page: many requests at once become one message each."""
 
-BEAT: Final = 15.0
-"""Seconds after which a quiet connection is shown to be alive."""
+KEEPALIVE: Final = 15.0
+"""Seconds without a change after which an open page's connection is tested."""
 
 _HERE: Final = Path(__file__).parent
 
@@ -62,7 +62,7 @@ class Site:
     """The page.
 
     :param history: what it shows.
-    :param members: gives the plugins as they are now.
+    :param plugins: gives the plugins as they are now.
     :param upstream: what stands behind the gateway, in words.
     :param host: the name or address that the gateway was told to listen on.
     """
@@ -70,12 +70,12 @@ class Site:
     def __init__(
         self,
         history: History,
-        members: Callable[[], Sequence[Member]],
+        plugins: Callable[[], Sequence[Status]],
         upstream: str,
         host: str = "127.0.0.1",
     ) -> None:
         self._history = history
-        self._members = members
+        self._plugins = plugins
         self._upstream = upstream
         self._host = host
         self._run = uuid4().hex[:12]
@@ -147,7 +147,7 @@ class Site:
             "timeline.html",
             version,
             watch=watch,
-            shown=view.timeline(entry),
+            shown=view.request(entry),
             newer=entries[at - 1].id if at > 0 else None,
             older=entries[at + 1].id if at + 1 < len(entries) else None,
         )
@@ -155,7 +155,7 @@ class Site:
     def _page(self, name: str, version: int, status: int = 200, **what: Any) -> web.Response:
         html = self._template(name).render(
             mark=f"{self._run}-{version}",
-            members=self._members(),
+            plugins=self._plugins(),
             upstream=self._upstream,
             **what,
         )
@@ -185,19 +185,19 @@ class Site:
             while not self._closing:
                 changed = self._changed
                 if seen == self._history.version:
-                    await self._beat(response, changed)
+                    await self._keep_alive(response, changed)
                     continue
                 seen, messages = self._messages(seen)
                 await response.write("".join(messages).encode())
-                await asyncio.sleep(PACE)
+                await asyncio.sleep(INTERVAL)
         except ConnectionError:
             pass
         return response
 
-    async def _beat(self, response: web.StreamResponse, changed: asyncio.Event) -> None:
+    async def _keep_alive(self, response: web.StreamResponse, changed: asyncio.Event) -> None:
         """Wait for a change; when none comes for a while, see whether the page is still there."""
         try:
-            await asyncio.wait_for(changed.wait(), BEAT)
+            await asyncio.wait_for(changed.wait(), KEEPALIVE)
         except asyncio.TimeoutError:
             await response.write(b": all is quiet\n\n")
 
@@ -211,8 +211,8 @@ class Site:
         """What changed after a version, and the version that this leads to."""
         version = self._history.version
         messages = []
-        if self._history.lineup_version > seen:
-            html = self._template("plugins.html").render(members=self._members())
+        if self._history.deployment_version > seen:
+            html = self._template("plugins.html").render(plugins=self._plugins())
             messages.append(self._message("plugins", version, html=html))
         for entry in self._history.since(seen):
             if entry.version <= version:

@@ -1,23 +1,26 @@
 """A request's record as the page shows it: text, cut to what a person reads, and numbers.
 
-The templates decide nothing about values: what they get is shown as it is, escaped.
+Rules kept here:
+
+* the templates decide nothing about values: what they get is shown as it is, escaped;
+* the order is that of :mod:`pluginserver.testing.record.timeline`; a request with endless callbacks is cut.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import attrs
 
-from ...testing import Callback, Change, Exchange, Headers, LogLine, Run
+from ...testing import Change, Exchange, Headers, LogLine, Run
 from ...testing.kong.headers import same
-from ..format import body, literal, plain, size, took
+from ...testing.record.format import body, literal, plain, round_trips, size, took
+from ...testing.record.timeline import CallStep, ServiceCall, Stage, Step, timeline
 from ..history import Entry
-from ..terminal import SERVICE, moments
 
-MOMENTS: Final = 1000
+STEPS: Final = 1000
 """Callbacks and log lines of a request that are shown at the most."""
 
 _ENDS: Final = {
@@ -108,8 +111,7 @@ class CallLine:
     answer: str | None
     error: str | None
     took: str
-    bar: Bar
-    changes: list[ChangeLine]
+    changes: Sequence[ChangeLine]
 
 
 @attrs.frozen
@@ -123,7 +125,10 @@ class LogEntry:
     text: str
 
 
-@attrs.define
+Line = CallLine | LogEntry
+
+
+@attrs.frozen
 class Block:
     """A run of a phase, or the call of the service, with what happened in it."""
 
@@ -134,10 +139,10 @@ class Block:
     name: str
     took: str
     bar: Bar
-    facts: list[str]
+    facts: Sequence[str]
+    lines: Sequence[Line]
     error: str | None = None
-    tracebacks: list[str] = attrs.field(factory=list)
-    lines: list[Any] = attrs.field(factory=list)
+    tracebacks: Sequence[str] = ()
 
 
 @attrs.frozen
@@ -160,8 +165,8 @@ class Side:
 
 
 @attrs.frozen
-class Passage:
-    """A message's way through the gateway: as it came, as it went, and what differs."""
+class Comparison:
+    """A message as it reached the gateway, as it left it, and what differs."""
 
     title: str
     anchor: str
@@ -172,7 +177,7 @@ class Passage:
 
 
 @attrs.frozen
-class Timeline:
+class RequestView:
     """Everything about a request."""
 
     row: Row
@@ -181,33 +186,26 @@ class Timeline:
     problems: list[str]
     blocks: list[Block]
     ticks: list[str]
-    passages: list[Passage]
+    comparisons: list[Comparison]
     hidden: int
 
 
-def timeline(entry: Entry) -> Timeline:
+def request(entry: Entry) -> RequestView:
     """A request in full."""
     exchange = entry.exchange
-    whole = _end(exchange) or 1e-9
-    blocks, hidden = _blocks(entry, whole)
+    shown = timeline(exchange)
+    whole = shown.end or 1e-9
+    blocks, hidden = _blocks(entry, shown.stages, whole)
     source = {"service": "the service", "exit": "a plugin", "error": "Kong"}[exchange.source]
-    return Timeline(
+    return RequestView(
         row=row(entry),
-        source="" if exchange.response is None else source,
+        source="" if shown.response is None else source,
         client=f"{exchange.request.client_ip}:{exchange.request.client_port}",
-        problems=[plain(problem.message) for problem in exchange.problems],
+        problems=[plain(problem.message) for problem in shown.problems],
         blocks=blocks,
         ticks=[took(whole * part / 4) if part else "0" for part in range(5)],
-        passages=list(_passages(exchange)),
+        comparisons=list(_comparisons(exchange)),
         hidden=hidden,
-    )
-
-
-def _end(exchange: Exchange) -> float:
-    """When the last thing ended."""
-    runs = [run.start + run.duration for run in exchange.runs]
-    return max(
-        [exchange.duration, (exchange.service_start or 0.0) + exchange.service_duration, *runs]
     )
 
 
@@ -216,70 +214,75 @@ def _bar(start: float, length: float, whole: float) -> Bar:
     return Bar(round(x, 3), round(min(max(length / whole * 100, 0.0), 100.0 - x), 3))
 
 
-def _blocks(entry: Entry, whole: float) -> tuple[list[Block], int]:
+def _blocks(entry: Entry, stages: Sequence[Stage], whole: float) -> tuple[list[Block], int]:
+    """The blocks, and how many steps are not shown."""
     blocks: list[Block] = []
-    hidden = count = 0
-    for thing in moments(entry):
-        if isinstance(thing, Run):
-            blocks.append(_run(entry, thing, whole, len(blocks)))
-        elif thing is SERVICE:
-            blocks.append(_service(entry.exchange, whole, len(blocks)))
-        else:
-            count += 1
-            if count > MOMENTS:
-                hidden += 1
-                continue
-            line = _call(thing, whole) if isinstance(thing, Callback) else _log(thing)
-            if not blocks:
-                blocks.append(Block("kong", "b0", "kong", "Kong", "Kong", "", Bar(0, 0), []))
-            blocks[-1].lines.append(line)
-    return blocks, hidden
+    left = STEPS
+    for stage in stages:
+        lines = [_line(step) for step in stage.steps[:left]]
+        left -= len(lines)
+        blocks.append(_block(entry, stage, lines, whole, f"b{len(blocks)}"))
+    return blocks, sum(len(stage.steps) for stage in stages) - (STEPS - left)
 
 
-def _run(entry: Entry, run: Run, whole: float, number: int) -> Block:
-    trips = run.round_trips
-    facts = [f"{trips} round trip{'' if trips == 1 else 's'}", _ENDS.get(run.ended, run.ended)]
+def _line(step: Step) -> Line:
+    return _call(step) if isinstance(step, CallStep) else _log(step.line)
+
+
+def _block(entry: Entry, stage: Stage, lines: Sequence[Line], whole: float, anchor: str) -> Block:
+    subject = stage.subject
+    if subject is None:
+        return Block("kong", anchor, "kong", "Kong", "Kong", "", Bar(0, 0), [], lines)
+    bar = _bar(subject.start, subject.duration, whole)
+    if isinstance(subject, Run):
+        return _run(entry, subject, lines, bar, anchor)
+    return _service(subject, lines, bar, anchor)
+
+
+def _run(entry: Entry, run: Run, lines: Sequence[Line], bar: Bar, anchor: str) -> Block:
+    facts = [round_trips(run.round_trips), _ENDS.get(run.ended, run.ended)]
     return Block(
         kind="run",
-        anchor=f"b{number}",
+        anchor=anchor,
         phase=run.phase,
         title=run.plugin,
         name=run.plugin,
         took=took(run.duration),
-        bar=_bar(run.start, run.duration, whole),
+        bar=bar,
         facts=[fact for fact in facts if fact],
+        lines=lines,
         error=plain(run.error) if run.error else None,
         tracebacks=[plain(text, 20000) for text in entry.tracebacks.get(run.event_id or -1, [])],
     )
 
 
-def _service(exchange: Exchange, whole: float, number: int) -> Block:
-    request, response = exchange.service_request, exchange.service_response
-    assert request is not None and exchange.service_start is not None
+def _service(call: ServiceCall, lines: Sequence[Line], bar: Bar, anchor: str) -> Block:
+    request, response = call.request, call.response
     return Block(
         kind="service",
-        anchor=f"b{number}",
+        anchor=anchor,
         phase="service",
         title=plain(f"{request.method} {request.url}", 300),
         name=plain(f"{request.host}:{request.port}", 100),
-        took=took(exchange.service_duration),
-        bar=_bar(exchange.service_start, exchange.service_duration, whole),
+        took=took(call.duration),
+        bar=bar,
         facts=["no response" if response is None else f"answered {response.status}"],
+        lines=lines,
     )
 
 
-def _call(call: Callback, whole: float) -> CallLine:
+def _call(step: CallStep) -> CallLine:
+    call = step.call
     space, _, name = call.method.rpartition(".")
     return CallLine(
         kind="call",
-        at=f"+{took(call.start)}",
+        at=f"+{took(step.at)}",
         space=plain(f"{space}." if space else "", 200),
         name=plain(name, 200),
         arguments=", ".join(literal(argument) for argument in call.args),
-        answer=None if call.step is None else literal(call.answer, 400),
+        answer=None if step.outcome in ("throw", "no answer") else literal(call.answer, 400),
         error=plain(call.error) if call.error else None,
         took=took(call.duration),
-        bar=_bar(call.start, call.duration, whole),
         changes=[_change(change) for change in call.changes],
     )
 
@@ -297,9 +300,9 @@ def _log(line: LogLine) -> LogEntry:
     )
 
 
-def _passages(exchange: Exchange) -> Iterator[Passage]:
+def _comparisons(exchange: Exchange) -> Iterator[Comparison]:
     came, went = exchange.request, exchange.service_request
-    yield Passage(
+    yield Comparison(
         title="Request",
         anchor="request",
         before=_side("From the client", f"{came.method} {came.target}", came.body),
@@ -313,7 +316,7 @@ def _passages(exchange: Exchange) -> Iterator[Passage]:
     if given is None:
         return
     before = answered.headers if answered else None
-    yield Passage(
+    yield Comparison(
         title="Response",
         anchor="response",
         before=None

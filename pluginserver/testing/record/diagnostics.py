@@ -1,8 +1,11 @@
-"""Plugins' bugs, told so that their author knows what to mend.
+"""Plugins' bugs, described so that their author knows what to mend.
 
-The gateway sees a bug from outside: what a plugin asked for and how its event ended.  In process it
-also sees the exception itself.  Each bug becomes one :class:`~pluginserver.testing.record.exchange.Problem`
-of the exchange, and its text names the plugin, the phase and what to do.
+Rules kept here:
+
+* a bug is seen from outside, by what a plugin asked for and how its event ended, so that it is found with
+  any plugin server; in process the exception itself is there too, and is kept with it;
+* each bug becomes one :class:`~pluginserver.testing.record.exchange.Problem` of the exchange, whose text
+  names the plugin, the phase and what to do.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from ..kong.state import State
 from ..transports.base import HandlerFailure
 from ..transports.wire import NoAnswer
 from .exchange import Callback, Exchange, Problem, Run
+from .format import short
 
 ORDER: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
 _FAILED: Final = "plugin {} failed in {}: "
@@ -46,12 +50,6 @@ def _note(
 def shown(call: Callback) -> str:
     """A callback as it would be written in Python."""
     return f"{call.method}({', '.join(short(arg) for arg in call.args)})"
-
-
-def short(value: Any, limit: int = 60) -> str:
-    """A value's ``repr``, cut to a length."""
-    text = repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def cut_arguments(state: State, call: Callback, raw: Any) -> None:

@@ -1,8 +1,11 @@
 """The record of one request: everything that happened, in order, ready to be shown or stored.
 
-Times are seconds since the request began (``start``) and lengths of time in seconds (``duration``),
-measured with a monotonic clock; :attr:`Exchange.time` is the wall clock's time of its beginning.
-:meth:`Exchange.to_dict` is JSON: bytes become text, and what JSON cannot say becomes its ``repr``.
+Rules kept here:
+
+* times are seconds since the request began (``start``) and lengths of time in seconds (``duration``),
+  measured with a monotonic clock; :attr:`Exchange.time` is the wall clock's time of its beginning;
+* the record grows while the request is under way, in the request's thread; nothing is taken out of it;
+* :meth:`Exchange.to_dict` is JSON: bytes become text, and what JSON cannot say becomes its ``repr``.
 """
 
 from __future__ import annotations

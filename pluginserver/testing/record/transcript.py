@@ -1,97 +1,90 @@
-"""A request's record as text for people: what the plugins asked, what they got, how it ended."""
+"""A request's record as text for people: what the plugins asked, what they got, how it ended.
+
+Rules kept here:
+
+* one line for each thing that happened, in the order of the :mod:`timeline <.timeline>`; what is inside
+  something is indented under it;
+* the response, Kong's log and the plugins' bugs come last, where a reader of a failed test looks first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from .diagnostics import short
-from .exchange import Callback, Exchange, Run
+from .exchange import Change, Exchange, Run
+from .format import round_trips, short, took
+from .timeline import CallStep, ServiceCall, Stage, Timeline, timeline
 
 
 def transcript(exchange: Exchange) -> str:
     """The whole request, one line for each thing that happened, without a line break at the end."""
-    return "\n".join(_lines(exchange))
+    return "\n".join([summary(exchange), *_lines(timeline(exchange))])
 
 
 def summary(exchange: Exchange) -> str:
     """The request in one line: method, target, status, time, round trips."""
     request, response = exchange.request, exchange.response
-    outcome = f"{response.status} from {_whose(exchange)}" if response else "no response"
-    trips = exchange.round_trips
+    source = {"service": "the service", "exit": "kong.response.exit"}.get(exchange.source, "Kong")
+    outcome = f"{response.status} from {source}" if response else "no response"
+    url = f"{request.scheme}://{request.headers.get('host', '')}{request.target}"
     return (
-        f"{request.method} {_host(exchange)}{request.target} -> {outcome} "
-        f"({_time(exchange.duration)}, {trips} round trip{'' if trips == 1 else 's'})"
+        f"{request.method} {url} -> {outcome} "
+        f"({took(exchange.duration)}, {round_trips(exchange.round_trips)})"
     )
 
 
-def _whose(exchange: Exchange) -> str:
-    return {"service": "the service", "exit": "kong.response.exit"}.get(exchange.source, "Kong")
-
-
-def _host(exchange: Exchange) -> str:
-    return f"{exchange.request.scheme}://{exchange.request.headers.get('host', '')}"
-
-
-def _lines(exchange: Exchange) -> Iterator[str]:
-    yield summary(exchange)
-    shown_service = False
-    for run in exchange.runs:
-        late = run.phase in ("response", "log")
-        if late and not shown_service and exchange.service_request is not None:
-            yield from _service(exchange)
-            shown_service = True
-        yield from _run(run)
-    if not shown_service and exchange.service_request is not None:
-        yield from _service(exchange)
-    if exchange.response is not None:
-        yield f"  response {exchange.response.status}"
-        for name, value in exchange.response.headers.pairs():
+def _lines(shown: Timeline) -> Iterator[str]:
+    for stage in shown.stages:
+        yield from _stage(stage)
+    if shown.response is not None:
+        yield f"  response {shown.response.status}"
+        for name, value in shown.response.headers.pairs():
             yield f"    {name}: {short(value, 100)[1:-1]}"
-        if exchange.response.body:
-            yield f"    {short(exchange.response.text, 200)}"
-    for line in exchange.logs:
+        if shown.response.body:
+            yield f"    {short(shown.response.text, 200)}"
+    for line in shown.logs:
         yield f"  log [{line.level}] {line.plugin or 'kong'}: {line.message}"
-    for problem in exchange.problems:
+    for problem in shown.problems:
         yield f"  BUG ({problem.kind}): {problem.message}"
 
 
-def _run(run: Run) -> Iterator[str]:
-    where = "" if run.instance_id is None else f" instance {run.instance_id}"
-    yield f"  {run.phase} {run.plugin}{where} ({_time(run.duration)})"
-    for call in run.callbacks:
-        yield from _callback(call)
-    if run.ended != "exit":
-        yield f"    {run.ended}{f': {run.error}' if run.error else ''}"
+def _stage(stage: Stage) -> Iterator[str]:
+    subject = stage.subject
+    if isinstance(subject, ServiceCall):
+        request, response = subject.request, subject.response
+        status = "no response" if response is None else response.status
+        yield f"  service {request.method} {request.url} -> {status} ({took(subject.duration)})"
+    elif isinstance(subject, Run):
+        where = "" if subject.instance_id is None else f" instance {subject.instance_id}"
+        yield f"  {subject.phase} {subject.plugin}{where} ({took(subject.duration)})"
+        for step in stage.calls:
+            yield from _callback(step)
+        if subject.ended != "exit":
+            yield f"    {subject.ended}{f': {subject.error}' if subject.error else ''}"
 
 
-def _callback(call: Callback) -> Iterator[str]:
-    args = ", ".join(short(arg) for arg in call.args)
-    if call.step is None:
-        answer = f"throws: {call.error}" if call.error else "no answer"
-    elif call.step == "plugin.StepError":
-        answer = f"StepError {short(call.error)}"
-    else:
-        answer = short(call.answer)
-        if call.error:
-            answer += f" (Kong said: {call.error})"
-    yield f"    {call.method}({args}) -> {answer} ({_time(call.duration)})"
+def _callback(step: CallStep) -> Iterator[str]:
+    call = step.call
+    arguments = ", ".join(short(argument) for argument in call.args)
+    yield f"    {call.method}({arguments}) -> {_answer(step)} ({took(call.duration)})"
     for change in call.changes:
-        before = "" if change.before is None else f"{_value(change.before)} -> "
-        after = "removed" if change.after is None else _value(change.after)
-        yield f"      {change.where} {change.what}: {before}{after}"
+        yield f"      {_change(change)}"
 
 
-def _value(value: Any) -> str:
-    return short(value)
+def _answer(step: CallStep) -> str:
+    call = step.call
+    match step.outcome:
+        case "throw":
+            return f"throws: {call.error}"
+        case "no answer":
+            return "no answer"
+        case "step error":
+            return f"StepError {short(call.error)}"
+        case _:
+            return short(call.answer) + (f" (Kong said: {call.error})" if call.error else "")
 
 
-def _service(exchange: Exchange) -> Iterator[str]:
-    request, response = exchange.service_request, exchange.service_response
-    assert request is not None
-    outcome = response.status if response is not None else "no response"
-    yield f"  service {request.method} {request.url} -> {outcome} ({_time(exchange.service_duration)})"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1000:.2f} ms" if seconds < 1 else f"{seconds:.2f} s"
+def _change(change: Change) -> str:
+    before = "" if change.before is None else f"{short(change.before)} -> "
+    after = "removed" if change.after is None else short(change.after)
+    return f"{change.where} {change.what}: {before}{after}"

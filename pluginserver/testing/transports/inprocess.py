@@ -75,7 +75,7 @@ class InProcess:
 
     def _begin_serving(self) -> None:
         instances = Instances(first_id(), self._failed)
-        self._methods = Methods(self._plugins, instances, self)
+        self._methods = Methods(self._plugins.registry, instances, self)
 
     def load(self, source: Source) -> str:
         """Load a plugin: see :meth:`.transport.Transport.load`."""

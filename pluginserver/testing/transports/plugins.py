@@ -9,9 +9,8 @@ from typing import Any
 
 import attrs
 
-from ...errors import PluginServerError, UnknownPluginError
+from ...errors import PluginServerError
 from ...plugins.loader import Stamp, stamp
-from ...plugins.plugin import Plugin
 from ...plugins.registry import Plugins
 from .base import GatewayError, Source
 
@@ -70,20 +69,20 @@ def _load(source: Path | ModuleType | type) -> Plugins:
     return registry
 
 
-class Collection(Plugins):
-    """A registry that takes further sources at any time.
+class Collection:
+    """The plugins that a test names, which come at any time; they are in :attr:`registry`.
 
     :param root: where relative paths begin.
     :param library: where loaded files are kept; one of its own when not given, which it closes.
     """
 
     def __init__(self, root: Path, library: Library | None = None) -> None:
-        super().__init__(entry_points=False)
+        self.registry = Plugins(entry_points=False)
+        """What the plugin server is given."""
         self._root = root
         self._library = library or Library()
         self._owns_library = library is None
         self._names: dict[Any, str] = {}
-        self._registries: dict[str, Plugins] = {}
 
     def add(self, source: Source) -> str:
         """Load a plugin, unless this very one is loaded.
@@ -93,12 +92,13 @@ class Collection(Plugins):
         """
         known = source if isinstance(source, (ModuleType, type)) else self._path(source)
         if known not in self._names:
-            registry = self._library.registry(known)
-            name = registry.names()[0]
-            if name in self._registries:
-                raise GatewayError(f"{source} is a second plugin named {name!r}: rename one")
-            self._names[known] = name
-            self._registries[name] = registry
+            (plugin,) = self._library.registry(known).all()
+            if plugin.name in self.registry.names():
+                raise GatewayError(
+                    f"{source} is a second plugin named {plugin.name!r}: rename one"
+                )
+            self._names[known] = plugin.name
+            self.registry.add(plugin)
         return self._names[known]
 
     def _path(self, source: str | os.PathLike[str]) -> Path:
@@ -109,35 +109,13 @@ class Collection(Plugins):
             )
         return path
 
-    def get(self, name: str) -> Plugin:
-        """The plugin of that name: see :meth:`pluginserver.plugins.registry.Plugins.get`."""
-        registry = self._registries.get(name)
-        if registry is None:
-            known = ", ".join(self._registries) or "none"
-            raise UnknownPluginError(f"there is no plugin {name!r}: the test has loaded {known}")
-        return registry.get(name)
-
-    def all(self) -> list[Plugin]:
-        """All plugins that were added."""
-        return [registry.get(name) for name, registry in self._registries.items()]
-
-    def names(self) -> list[str]:
-        """Their names."""
-        return list(self._registries)
-
-    def load(self) -> None:
-        """Nothing: what is added is loaded at once."""
-
-    def close(self) -> None:
-        """Nothing: a server that stops, to be started again, must not drop what the test loaded."""
-
     def forget(self) -> None:
         """Forget what was added: another test begins."""
         self._names.clear()
-        self._registries.clear()
+        self.registry.clear()
 
     def drop(self) -> None:
         """Drop the plugins' modules, unless they are in somebody else's library."""
         if self._owns_library:
             self._library.close()
-        super().close()
+        self.registry.close()

@@ -186,7 +186,7 @@ class Host:
     def start(self) -> None:
         """Start the server, unless it runs."""
         if self._server is None:
-            server = PluginServer(self.path, self.plugins, **self._options)
+            server = PluginServer(self.path, self.plugins.registry, **self._options)
             server.start()
             self._server = server
 

@@ -260,13 +260,13 @@ def test_a_library_runs_a_file_again_only_when_it_changed(tmp_path: Path) -> Non
     collections[0].add("p.py")
     collections[0].drop()
     collections[1].add("p.py")
-    assert collections[0].get("p") is collections[1].get("p")
+    assert collections[0].registry.get("p") is collections[1].registry.get("p")
     (tmp_path / "p.py").write_text(
         "version='2.0.0'\npriority=1\nclass Plugin:\n    def log(self, kong): pass\n# longer"
     )
     collections[2].add("p.py")
-    assert collections[2].get("p").version == "2.0.0"
-    assert collections[1].get("p").version == "1.0.0"
+    assert collections[2].registry.get("p").version == "2.0.0"
+    assert collections[1].registry.get("p").version == "1.0.0"
     library.close()
 
 
@@ -290,9 +290,9 @@ def test_plugins_that_cannot_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(one)
     with pytest.raises(GatewayError, match="a second plugin named 'a'"):
         collection.add("a.py")
-    assert collection.names() == ["a"]
-    with pytest.raises(UnknownPluginError, match="the test has loaded a"):
-        collection.get("b")
+    assert collection.registry.names() == ["a"]
+    with pytest.raises(UnknownPluginError, match="the loaded ones are a"):
+        collection.registry.get("b")
     collection.drop()
 
 

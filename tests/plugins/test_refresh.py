@@ -1,4 +1,4 @@
-"""The registry of the development gateway: it follows its files."""
+"""The registry follows its files."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from pathlib import Path
 import pytest
 from support.devgateway import HELLO
 
-from pluginserver.dev.registry import LivePlugins, News
+from pluginserver.errors import PluginError
+from pluginserver.plugins.registry import Change, Plugins
 
 NAMED = 'name = "called"\n' + HELLO
 
 
-def told(news: list[News]) -> list[tuple[str, str]]:
-    return [(one.kind, one.name) for one in news]
+def told(changes: list[Change]) -> list[tuple[str, str]]:
+    return [(one.kind, one.name) for one in changes]
 
 
-def load(*sources: Path) -> LivePlugins:
-    plugins = LivePlugins(sources)
-    plugins.load()
+def load(*sources: Path) -> Plugins:
+    plugins = Plugins(sources, entry_points=False)
+    plugins.refresh()
     return plugins
 
 
-def message(plugins: LivePlugins, name: str) -> str:
-    found: str = plugins.get(name).configure("{}").message
+def message(plugins: Plugins, name: str) -> str:
+    found: str = plugins.get(name).configure("{}").object.message
     return found
 
 
@@ -31,8 +32,8 @@ def test_what_is_there_is_loaded_once(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(HELLO)
     (tmp_path / "b.py").write_text(HELLO)
     (tmp_path / "no.py").write_text("x = 1\n")
-    plugins = load(tmp_path)
-    assert told(plugins.news) == [("loaded", "a"), ("loaded", "b")]
+    plugins = Plugins([tmp_path], entry_points=False)
+    assert told(plugins.refresh()) == [("loaded", "a"), ("loaded", "b")]
     assert plugins.refresh() == []
     plugins.close()
 
@@ -53,9 +54,9 @@ def test_a_broken_file_keeps_the_old_plugin_and_is_told_once(tmp_path: Path) -> 
     file.write_text(HELLO)
     plugins = load(tmp_path)
     file.write_text(HELLO + "1 / 0\n")
-    (news,) = plugins.refresh()
-    assert (news.kind, news.name) == ("broken", "a")
-    assert "ZeroDivisionError" in str(news.error)
+    (change,) = plugins.refresh()
+    assert (change.kind, change.name) == ("broken", "a")
+    assert "ZeroDivisionError" in str(change.error)
     assert message(plugins, "a") == "hello"
     assert list(plugins.failures) == ["a"]
     assert plugins.refresh() == []
@@ -123,9 +124,9 @@ def test_two_plugins_of_one_name(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(NAMED)
     plugins = load(tmp_path)
     (tmp_path / "b.py").write_text(NAMED)
-    (news,) = plugins.refresh()
-    assert (news.kind, news.name) == ("broken", "b")
-    assert "the name called is used twice" in str(news.error)
+    (change,) = plugins.refresh()
+    assert (change.kind, change.name) == ("broken", "b")
+    assert "the name called is used twice" in str(change.error)
     plugins.close()
 
 
@@ -179,4 +180,33 @@ def test_other_files_reload_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text(HELLO)
     plugins = load(tmp_path)
     assert plugins.refresh([tmp_path / "notes.txt", Path("/elsewhere/x.py")]) == []
+    plugins.close()
+
+
+# -- plugins of another registry
+
+
+def test_a_plugin_of_another_registry_is_taken_in(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(HELLO)
+    first, again = load(tmp_path), load(tmp_path)
+    second = Plugins(entry_points=False)
+    second.add(first.get("a"))
+    assert second.get("a") is first.get("a")
+    with pytest.raises(PluginError, match="the name a is used twice"):
+        second.add(again.get("a"))
+    second.close()
+    again.close()
+    assert message(first, "a") == "hello"
+    first.close()
+
+
+def test_a_registry_that_was_cleared_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(HELLO)
+    (tmp_path / "b.py").write_text(HELLO + "1 / 0\n")
+    plugins = Plugins(directory=tmp_path, entry_points=False)
+    plugins.load()
+    plugins.clear()
+    assert (plugins.names(), plugins.failures, plugins.directory) == ([], {}, None)
+    plugins.set_directory(tmp_path)
+    assert plugins.get("a").name == "a"
     plugins.close()

@@ -1,6 +1,10 @@
-"""Values as people read them: short, on one line, and as Python would write them.
+"""Values, lengths and times as people read them: the one place that formats a request's record.
 
-Bytes that are no UTF-8 come as ``\\xNN``, whether they are in bytes or, as surrogates, in text.
+Rules kept here:
+
+* a value is cut before it is formatted as far as that is possible, so that a large one costs little;
+* bytes that are not UTF-8 come as ``\\xNN``, whether they are in bytes or, as surrogates, in text;
+* :func:`plain`, :func:`body` and :func:`literal` give text that any terminal and any page can show.
 """
 
 from __future__ import annotations
@@ -21,6 +25,12 @@ HEX: Final = 256
 _ESCAPED: Final = re.compile(r"\\udc([89a-f][0-9a-f])")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SURROGATES: Final = re.compile(r"[\ud800-\udfff]")
+
+
+def short(value: Any, limit: int = 60) -> str:
+    """A value's ``repr``, at most ``limit`` characters long with the mark of the cut."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def literal(value: Any, limit: int = LIMIT) -> str:
@@ -93,17 +103,25 @@ def _table(data: bytes) -> str:
 
 
 def counted(number: int) -> str:
-    """A number with its thousands apart."""
+    """A number with commas between its thousands."""
     return f"{number:,}"
 
 
+def round_trips(number: int) -> str:
+    """A number of round trips."""
+    return f"{number} round trip{'' if number == 1 else 's'}"
+
+
 def size(number: int) -> str:
-    """A number of bytes."""
+    """A number of bytes, with the word."""
     return "1 byte" if number == 1 else f"{counted(number)} bytes"
 
 
 def took(seconds: float) -> str:
-    """A length of time, three figures of it."""
+    """A length of time in milliseconds, from one second on in seconds.
+
+    :param seconds: the time.
+    """
     ms = seconds * 1000
     if ms < 10:
         return f"{ms:.2f} ms"

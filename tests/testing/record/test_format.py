@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pluginserver.dev.format import BODY, body, literal, plain, size, took
+from pluginserver.testing.record.format import (
+    BODY,
+    body,
+    literal,
+    plain,
+    round_trips,
+    short,
+    size,
+    took,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +106,20 @@ def test_other_bytes_are_a_table() -> None:
 )
 def test_times(seconds: float, text: str) -> None:
     assert took(seconds) == text
+
+
+def test_round_trips() -> None:
+    assert [round_trips(0), round_trips(1), round_trips(2)] == [
+        "0 round trips",
+        "1 round trip",
+        "2 round trips",
+    ]
+
+
+def test_a_short_value_has_room_for_the_mark_of_its_cut() -> None:
+    assert short("a" * 58) == repr("a" * 58)
+    assert short("a" * 59) == "'" + "a" * 58 + "…"
+    assert short([1, 2, 3], 5) == "[1, …"
 
 
 def test_sizes() -> None:

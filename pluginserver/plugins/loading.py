@@ -1,0 +1,121 @@
+"""What a candidate holds: a module or a class that is a plugin, or the reason why it is not one.
+
+Rules kept here:
+
+* whatever plugin code raises while it is loaded becomes a :class:`~pluginserver.errors.PluginError`
+  that names the plugin, and the line in its file;
+* what is not a plugin at all is told apart (:class:`NotAPluginError`): a directory may hold such files.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from ..errors import PluginError
+from ..spec.wording import describe_error
+from .discovery import around, file_of
+from .loader import main_file
+from .plugin import PARTS, Plugin, build
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+_WORD: Final = re.compile(rb"\bPlugin\b|import\s*\*")
+
+
+class NotAPluginError(PluginError):
+    """Something is not a plugin at all."""
+
+
+@contextmanager
+def loading_errors(what: str, file: Path | None = None) -> Iterator[None]:
+    """Turn whatever plugin code raises while it is loaded into a :class:`PluginError`.
+
+    :param what: what is loaded, for the error.
+    :param file: the file whose line is told.
+    """
+    try:
+        yield
+    except PluginError:
+        raise
+    except BaseException as error:
+        main = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and main:
+            raise
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if file is not None and frame.filename == str(file)
+        ]
+        line = f" (line {frames[-1].lineno})" if frames else ""
+        raise PluginError(f"{what} cannot be loaded: {describe_error(error)}{line}") from error
+
+
+def validate_source(path: Path) -> None:
+    """Look whether a file can be a plugin, without running it.
+
+    :param path: a file, or a package's directory.
+    :raises NotAPluginError: when its source does not even hold the word ``Plugin``.
+    """
+    if not _WORD.search(main_file(path).read_bytes()):
+        raise NotAPluginError(f"{path} is not a plugin: it defines no class Plugin")
+
+
+def plugin_in_file(module: ModuleType, path: Path) -> Plugin:
+    """The plugin in a file that was run.
+
+    :param module: what came of it.
+    :param path: the file, or a package's directory.
+    :raises PluginError: when something is wrong with it.
+    """
+    _validate_module(module, path)
+    return build(vars(module), path.stem, path, _modtime(path))
+
+
+def plugin_in_object(
+    name: str, origin: ModuleType | type | EntryPoint
+) -> tuple[Plugin, Path | None, ModuleType | None]:
+    """The plugin in what a program or an installed distribution names.
+
+    :param name: what it is called unless it gives itself a name.
+    :returns: the plugin; its file, where only a module that was given has one; its module, if it is one.
+    :raises PluginError: when something is wrong with it.
+    """
+    if isinstance(origin, (ModuleType, type)):
+        found: Any = origin
+        label = origin.__name__
+        if isinstance(origin, type):
+            label = f"{origin.__module__}.{origin.__qualname__}"
+        path = file_of(origin)
+    else:
+        found = origin.load()
+        label = f"the entry point {origin.name} = {origin.value}"
+        path = None
+    if isinstance(found, ModuleType):
+        _validate_module(found, name)
+        module: Mapping[str, Any] = vars(found)
+    elif isinstance(found, type):
+        module = around(found)
+    else:
+        raise NotAPluginError(f"{label} is not a plugin: it must name a module or a class")
+    plugin = build(module, name, path or label, _modtime(file_of(found)))
+    return plugin, path, found if isinstance(found, ModuleType) else None
+
+
+def _validate_module(module: ModuleType, called: object) -> None:
+    missing = [part for part in PARTS if not hasattr(module, part)]
+    if missing:
+        raise NotAPluginError(
+            f"{called} is not a plugin: it defines no {' and no '.join(missing)}"
+        )
+
+
+def _modtime(path: Path | None) -> float:
+    return 0.0 if path is None else main_file(path).stat().st_mtime
