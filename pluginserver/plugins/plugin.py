@@ -23,6 +23,7 @@ import attrs
 from ..errors import ConfigError, PluginError, SchemaError
 from ..logs import get_logger
 from ..schema.infer import infer, plugin_schema, public_values
+from ..spec import remarks
 from ..spec.limits import EXACT
 from ..spec.phases import PHASES
 from ..spec.wording import describe_error
@@ -35,7 +36,7 @@ OnError = Literal["close", "continue"]
 PARTS: Final = ("Plugin", "version", "priority")
 """What a module must define to be a plugin."""
 
-_NAME: Final = re.compile(r"[\w.-]+")
+_NAME: Final = re.compile(r"[\w-]+")
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 
 
@@ -147,8 +148,8 @@ def build(
     name = module.get("name", default_name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError(
-            f"the plugin in {source} has the name {name!r}: "
-            "use a string of letters, digits, dots, dashes and underscores"
+            f"the plugin in {source} has the name {name!r}: use a string of letters, digits, dashes "
+            "and underscores, which are what Kong's pluginserver_names can hold"
         )
     try:
         cls = _class(module.get("Plugin"))
@@ -258,6 +259,19 @@ def _schema(name: str, cls: type, module: Mapping[str, Any]) -> dict[str, Any]:
     inferred = infer(cls) if attrs.has(cls) else []
     given = module.get("Schema")
     try:
-        return plugin_schema(name, inferred if given is None else given, module)
+        schema = plugin_schema(name, inferred if given is None else given, module)
     except TypeError as error:
         raise SchemaError(f"{error}: use what JSON can hold") from error
+    _remark(name, schema["fields"], inferred=given is None)
+    return schema
+
+
+def _remark(name: str, fields: list[dict[str, Any]], inferred: bool) -> None:
+    """Log what the author should know of the schema; a line of each kind at the most."""
+    log = get_logger(plugin=name)
+    for doubt in remarks.doubtful_regexes(fields):
+        log.warning(doubt)
+    if needed := remarks.needed_version(fields):
+        log.info(needed)
+    if inferred and (surprises := remarks.never_none(fields)):
+        log.info("; ".join(surprises))

@@ -173,6 +173,8 @@ def jsonable(value: Any, lenient: bool = False) -> Any:
     match value:
         case Enum():
             return jsonable(value.value, lenient)
+        case str() if not lenient and not _is_text(value):
+            raise TypeError(f"{value!a} holds a lone surrogate, which is not text")
         case None | bool() | str():
             return value
         case float() if math.isfinite(value):
@@ -197,6 +199,14 @@ def jsonable(value: Any, lenient: bool = False) -> Any:
     if lenient:
         return repr(value)
     raise TypeError(f"{value!r} cannot be told to Kong")
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def public_values(value: Any, lenient: bool = False) -> dict[str, Any]:

@@ -7,6 +7,7 @@ repeated tries its counts until what follows it matches.
 Rules kept here:
 
 * text and patterns are bytes, and the classes (``%a``, ``%w``, ...) those of the C locale, as in nginx;
+* a pattern ends at its first zero byte, for which ``%z`` stands;
 * a malformed pattern raises when it is compiled; Lua raises only when the match comes to the mistake,
   so that what raises here may never be noticed there, and nothing the other way round;
 * a match that takes more than :data:`MAX_STEPS` steps is given up, as nothing can be said of it then.
@@ -34,6 +35,7 @@ _CLASSES: Final = {
     "a": string.ascii_letters,
     "c": "".join(map(chr, [*range(32), 127])),
     "d": string.digits,
+    "g": "".join(map(chr, range(33, 127))),
     "l": string.ascii_lowercase,
     "p": string.punctuation,
     "s": string.whitespace,
@@ -84,7 +86,7 @@ class LuaPattern:
     """
 
     def __init__(self, pattern: str | bytes) -> None:
-        source = _bytes(pattern)
+        source = _bytes(pattern).partition(b"\0")[0]
         self._anchored = source.startswith(b"^")
         self._next = _Compiler(source, 1 if self._anchored else 0).compile()
 
@@ -218,28 +220,29 @@ class _Compiler:
         source, at = self._source, self._at + 1
         negated = source[at : at + 1] == b"^"
         at += negated
+        end = self._end_of_set(at)
         found: set[int] = set()
-        first = True
-        while True:
-            if at >= len(source):
-                raise LuaPatternError("malformed pattern (missing ']')")
-            char = source[at]
-            if char == ord("]") and not first:
-                break
-            first = False
-            if char == ord("%"):
-                if at + 1 >= len(source):
-                    raise LuaPatternError("malformed pattern (missing ']')")
+        while at < end:
+            if source[at] == ord("%"):
                 found |= _class(source[at + 1])
                 at += 2
-            elif source[at + 1 : at + 2] == b"-" and source[at + 2 : at + 3] not in (b"]", b""):
-                found.update(range(char, source[at + 2] + 1))
+            elif source[at + 1] == ord("-") and at + 2 < end:
+                found.update(range(source[at], source[at + 2] + 1))
                 at += 3
             else:
-                found.add(char)
+                found.add(source[at])
                 at += 1
-        self._at = at + 1
+        self._at = end + 1
         return _ALL - found if negated else frozenset(found)
+
+    def _end_of_set(self, at: int) -> int:
+        source, first = self._source, True
+        while first or source[at : at + 1] != b"]":
+            if at >= len(source):
+                raise LuaPatternError("malformed pattern (missing ']')")
+            at += 2 if source[at] == ord("%") else 1
+            first = False
+        return at
 
     def _repeated(self, chars: Set) -> Callable[[Next], Next]:
         mark = self._source[self._at : self._at + 1]

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from ..errors import SchemaError
+from .lua_pattern import LuaPattern, LuaPatternError
 from .validators import fault, fits
 from .wording import NAMES, describe, did_you_mean
 
@@ -233,6 +234,40 @@ def _check_attribute(type_: str, name: str, value: Any, path: str) -> None:
         )
     if found := fault(rule, value, f"{path}: {name}"):
         raise SchemaError(found)
+    if name == "json_schema" and "inline" in value:
+        _check_json_schema(value["inline"], path)
+    for pattern in _patterns(name, value):
+        try:
+            LuaPattern(pattern)
+        except LuaPatternError as error:
+            raise SchemaError(
+                f"{path}: {name} holds {describe(pattern)}, which is not a Lua pattern: {error}"
+            ) from None
+
+
+def _patterns(name: str, value: Any) -> list[str]:
+    """The Lua patterns that an attribute holds."""
+    match name:
+        case "match" | "not_match":
+            return [value]
+        case "match_all" | "match_none":
+            return [one["pattern"] for one in value]
+        case "match_any":
+            return list(value["patterns"])
+        case _:
+            return []
+
+
+def _check_json_schema(schema: Any, path: str) -> None:
+    from jsonschema import Draft4Validator
+    from jsonschema import SchemaError as Invalid
+
+    try:
+        Draft4Validator.check_schema(schema)
+    except Invalid as error:
+        raise SchemaError(
+            f"{path}: json_schema is not a JSON schema of draft 4: {error.message}"
+        ) from None
 
 
 def check_entity_checks(checks: object, fields: Any, path: str) -> None:

@@ -4,7 +4,9 @@ Rules kept here:
 
 * an empty string fits a string field only if that says ``len_min = 0``, which is Kong's rule;
 * a string's length is that of its bytes, as Lua counts;
-* Lua patterns (``match`` and its kin), regular expressions and timestamps are not tried: only Kong can.
+* Lua patterns (``match`` and its kin), timestamps and subsets are tried where a schema or a configuration
+  is judged in Kong's place (:func:`fault`), not again for what Kong has let pass (:func:`broken_rule`);
+* regular expressions are not tried: Kong asks PCRE.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from .formats import UUID
+from .lua_pattern import LuaPattern, TooLongError
 from .wording import NAMES, describe, did_you_mean
 
 Rule: TypeAlias = Callable[[Any, Any], bool]
@@ -56,6 +59,48 @@ _RULES: Final[dict[str, tuple[Rule, str]]] = {
 }
 
 
+def _matches(value: str, pattern: str, unsure: bool) -> bool:
+    """Whether a Lua pattern matches; ``unsure`` when that takes too long to find out."""
+    try:
+        return LuaPattern(pattern).find(value) is not None
+    except TooLongError:
+        return unsure
+
+
+def _of_one_subset(values: Any, subsets: Any) -> bool:
+    owner = {item: number for number, subset in enumerate(subsets) for item in subset}
+    return len({owner[value] for value in values if value in owner}) <= 1
+
+
+_KONGS_RULES: Final[dict[str, tuple[Rule, str]]] = {
+    "match": (
+        lambda value, pattern: _matches(value, pattern, True),
+        "must match the Lua pattern {}",
+    ),
+    "not_match": (
+        lambda value, pattern: not _matches(value, pattern, False),
+        "must not match the Lua pattern {}",
+    ),
+    "match_all": (
+        lambda value, rules: all(_matches(value, one["pattern"], True) for one in rules),
+        "must match all of the Lua patterns in {}",
+    ),
+    "match_none": (
+        lambda value, rules: not any(_matches(value, one["pattern"], False) for one in rules),
+        "must match none of the Lua patterns in {}",
+    ),
+    "match_any": (
+        lambda value, rule: any(_matches(value, one, True) for one in rule["patterns"]),
+        "must match one of the Lua patterns in {}",
+    ),
+    "timestamp": (
+        lambda value, on: not on or bool(value > 0),
+        "must be a timestamp: greater than 0",
+    ),
+    "mutually_exclusive_subsets": (_of_one_subset, "must hold values of only one of {}"),
+}
+
+
 def fits(type_: str, value: object) -> bool:
     """Whether a JSON value is of one of Kong's types, judged from outside: not what it holds."""
     match type_:
@@ -80,7 +125,13 @@ def broken_rule(rules: Mapping[str, Any], value: Any) -> str | None:
 
     :param rules: a field's attributes; those that are not validators are ignored.
     """
-    for name, (holds, text) in _RULES.items():
+    return _first_broken(_RULES, rules, value)
+
+
+def _first_broken(
+    known: Mapping[str, tuple[Rule, str]], rules: Mapping[str, Any], value: Any
+) -> str | None:
+    for name, (holds, text) in known.items():
         if name in rules and not holds(value, rules[name]):
             ends = rules[name] if name == "between" else [rules[name]]
             return text.format(*(json.dumps(end, default=repr) for end in ends))
@@ -102,7 +153,11 @@ def fault(field: Mapping[str, Any], value: Any, path: str) -> str | None:
     rule = broken_rule(field, value)
     if rule is not None:
         return f"{path}: {rule}, got {describe(value)}"
-    return next((found for found in _faults_inside(field, value, path) if found), None)
+    inside = next((found for found in _faults_inside(field, value, path) if found), None)
+    if inside is not None:
+        return inside
+    rule = _first_broken(_KONGS_RULES, field, value)
+    return None if rule is None else f"{path}: {rule}, got {describe(value)}"
 
 
 def _faults_inside(field: Mapping[str, Any], value: Any, path: str) -> Iterator[str | None]:

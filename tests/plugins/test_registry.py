@@ -540,6 +540,7 @@ def test_entry_points(
         (CLASSIC + "Schema = {'a': {'type': 'string'}}\n", "the fields must be a list of one-key"),
         (CLASSIC + "Schema = [{'a': {'type': 'text'}}]\n", "config.a: the type must be one of"),
         (CLASSIC + "Schema = [{'a': {'type': str}}]\n", "use what JSON can hold"),
+        (HELLO + "name = 'a.b'\n", "has the name 'a.b': use a string of letters"),
         (HELLO + "protocols = ['gopher']\n", "protocols must be a list of some of grpc"),
     ],
 )

@@ -481,6 +481,41 @@ def test_what_kong_accepts(field: dict[str, Any]) -> None:
         ({"type": "integer", "not_one_of": [1], "default": 1}, "must be none of [1]"),
         ({"type": "string", "uuid": True, "default": "x"}, "must be a UUID"),
         ({"type": "number", "gt": 1, "default": 1}, "must be greater than 1"),
+        ({"type": "string", "match": "^%u+$", "default": "a"}, "must match the Lua pattern"),
+        (
+            {"type": "string", "not_match": "%s", "default": "a b"},
+            "must not match the Lua pattern",
+        ),
+        (
+            {"type": "string", "match_all": [{"pattern": "a"}, {"pattern": "b"}], "default": "a"},
+            "must match all of the Lua patterns",
+        ),
+        (
+            {"type": "string", "match_none": [{"pattern": "a"}, {"pattern": "b"}], "default": "b"},
+            "must match none of the Lua patterns",
+        ),
+        (
+            {"type": "string", "match_any": {"patterns": ["a", "b"]}, "default": "c"},
+            "must match one of the Lua patterns",
+        ),
+        ({"type": "integer", "timestamp": True, "default": 0}, "must be a timestamp"),
+        (
+            {
+                "type": "set",
+                "elements": STRING,
+                "mutually_exclusive_subsets": [["a", "b"], ["c"]],
+                "default": ["a", "c"],
+            },
+            "must hold values of only one of",
+        ),
+        ({"type": "string", "match": "[a"}, '"[a" (a string), which is not a Lua pattern'),
+        ({"type": "string", "not_match": "%"}, "not_match holds"),
+        ({"type": "string", "match_none": [{"pattern": "(a"}]}, "unfinished capture"),
+        ({"type": "string", "match_any": {"patterns": ["a", "a)"]}}, "match_any holds"),
+        (
+            {"type": "json", "json_schema": {"inline": {"type": "text"}}},
+            "json_schema is not a JSON schema of draft 4: 'text' is not",
+        ),
         ({"type": "string", "len_eq": 2, "default": "é" * 2}, "must have length 2, got"),
         ({"type": "record", "fields": [], "entity_checks": {}}, "entity_checks must be a list"),
         ({"type": "record", "fields": [], "entity_checks": ["a"]}, "must be a map with one key"),
@@ -505,6 +540,43 @@ def test_what_kong_refuses_is_an_error_that_names_the_field(
     with pytest.raises(SchemaError, match=re.escape(words)) as caught:
         whole({"x": field})
     assert "config.x" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"type": "string", "match": "^%u+$", "default": "GET"},
+        {"type": "string", "not_match": "%s", "default": "ab"},
+        {"type": "string", "match_all": [{"pattern": "a"}, {"pattern": "b"}], "default": "ab"},
+        {"type": "string", "match_none": [{"pattern": "a"}], "default": "b"},
+        {"type": "string", "match_any": {"patterns": ["a", "b"]}, "default": "b"},
+        {"type": "string", "match": ".-" * 12 + "x", "default": "a" * 60},
+        {"type": "string", "not_match": ".-" * 12 + "x", "default": "a" * 60},
+        {"type": "integer", "timestamp": True, "default": 1},
+        {
+            "type": "set",
+            "elements": {"type": "string"},
+            "mutually_exclusive_subsets": [["a", "b"], ["c"]],
+            "default": ["a", "b", "d"],
+        },
+        {"type": "json", "json_schema": {"inline": {"type": "object"}}},
+        {"type": "json", "json_schema": {"namespace": "n"}},
+    ],
+)
+def test_what_keeps_the_rules_is_good(field: dict[str, Any]) -> None:
+    assert whole({"x": field})["fields"][0]["config"]["fields"] == [{"x": field}]
+
+
+def test_a_lone_surrogate_is_not_text_for_kong() -> None:
+    @attrs.define
+    class Config:
+        x: str = "a\udc80"
+
+    with pytest.raises(SchemaError, match=r"config\.x: .* lone surrogate, which is not text"):
+        infer(Config)
+    with pytest.raises(TypeError, match="lone surrogate"):
+        whole({"x": {"type": "string", "one_of": ["\udc80"]}})
+    assert jsonable("\udc80", lenient=True) == "\udc80"
 
 
 def test_a_schema_that_is_no_list_of_fields_is_an_error() -> None:
