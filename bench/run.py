@@ -76,17 +76,36 @@ def threads(pid: int) -> int:
 
 
 def load(
-    loadgen: Path, pid: int, socket: Path, *, inflight: int, seconds: float, **options: Any
+    loadgen: Path,
+    pid: int,
+    socket: Path,
+    *,
+    inflight: int,
+    seconds: float,
+    warm: float = 0,
+    **options: Any,
 ) -> dict[str, Any]:
-    """Put load on a server; the load generator's figures, and ``cpu``, microseconds per RPC."""
-    command = [loadgen, "-s", socket, "-k", str(inflight), "-t", str(seconds)]
+    """Put load on a server; the load generator's figures, and ``cpu``, microseconds per RPC.
+
+    :param warm: seconds of load before anything is counted.
+    """
+    command = [str(loadgen), "-s", str(socket), "-k", str(inflight)]
+    command += ["-t", str(seconds), "-w", str(warm)]
     for flag, value in options.items():
         command += [f"-{flag}", str(value)]
-    before = cpu_seconds(pid)
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    spent = cpu_seconds(pid) - before
-    result: dict[str, Any] = json.loads(done.stdout.strip().replace("\n", " "))
-    result["cpu"] = 1e6 * spent / max(1.0, result["rpcs_s"] * seconds)
+    cpu = {}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stderr:
+            if line.strip() in ("begin", "end"):
+                cpu[line.strip()] = cpu_seconds(pid)
+            else:
+                sys.stderr.write(line)
+        cpu.setdefault("end", cpu_seconds(pid))
+        result: dict[str, Any] = json.loads(process.stdout.read().strip().replace("\n", " "))
+    result["cpu"] = 1e6 * (cpu["end"] - cpu["begin"]) / max(1, result["rpcs"])
     return result
 
 
@@ -100,8 +119,7 @@ def hello(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
             socket = directory / f"{name}.sock"
             line = command(socket) if command else ours(socket, ROOT / "examples")
             with serving(line, socket) as pid:
-                load(loadgen, pid, socket, inflight=64, seconds=1)
-                results.append(load(loadgen, pid, socket, inflight=64, seconds=seconds))
+                results.append(load(loadgen, pid, socket, inflight=64, seconds=seconds, warm=1))
         low, our = results
         ratios.append(our["events_s"] / low["events_s"])
         cpu_ratios.append(our["cpu"] / low["cpu"])
