@@ -27,8 +27,7 @@ class Client:
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: str = callback("kong.client.get_ip")
-        return answer
+        return callback("kong.client.get_ip")
 
     def get_forwarded_ip(self) -> str:
         """The address of the client as trusted load balancers report it.
@@ -38,24 +37,21 @@ class Client:
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: str = callback("kong.client.get_forwarded_ip")
-        return answer
+        return callback("kong.client.get_forwarded_ip")
 
     def get_port(self) -> int:
         """The port of whoever is connected to Kong.
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: int = whole(callback("kong.client.get_port"))
-        return answer
+        return whole(callback("kong.client.get_port"))
 
     def get_forwarded_port(self) -> int:
         """The port of the client as trusted load balancers report it.
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: int = whole(callback("kong.client.get_forwarded_port"))
-        return answer
+        return whole(callback("kong.client.get_forwarded_port"))
 
     def get_credential(self) -> Credential | None:
         """What the consumer was authenticated with.
@@ -100,29 +96,25 @@ class Client:
 
     def authenticate(
         self,
-        consumer: Consumer | Mapping[str, Any],
+        consumer: Consumer | Mapping[str, Any] | None,
         credential: Credential | Mapping[str, Any] | None = None,
     ) -> None:
-        """Say that the request comes from this consumer; replaces what was said before.
+        """Say who the request comes from; replaces what was said before.
 
-        :param consumer: a consumer, as :meth:`load_consumer` returns it.  Kong knows
-            authentication by a credential alone, but cannot be told so from outside.
+        :param consumer: a consumer, as :meth:`load_consumer` returns it; None for a request that
+            is authenticated by a credential alone.
         :param credential: what the consumer was authenticated with.
+        :raises ValueError: when both are None, which Kong would refuse.
 
         Phases: access.
         """
-        if consumer is None:
-            raise ValueError(
-                "consumer is None, which Kong would take for no arguments at all: give a consumer"
-            )
-        if credential is None:
-            callback("kong.client.authenticate", table(consumer, "consumer"))
+        who = None if consumer is None else table(consumer, "consumer")
+        if credential is not None:
+            callback("kong.client.authenticate", who, table(credential, "credential"))
+        elif who is not None:
+            callback("kong.client.authenticate", who)
         else:
-            callback(
-                "kong.client.authenticate",
-                table(consumer, "consumer"),
-                table(credential, "credential"),
-            )
+            raise ValueError("consumer and credential are None: give one of them, or both")
 
     def get_protocol(self, allow_terminated: bool = False) -> str | None:
         """The protocol of the route that matched: ``"http"``, ``"https"``, ``"grpc"``, ``"tcp"`` …
@@ -132,12 +124,9 @@ class Client:
 
         Phases: access, response, preread.
         """
-        answer: str | None
         if flag(allow_terminated, "allow_terminated"):
-            answer = callback("kong.client.get_protocol", True)
-        else:
-            answer = callback("kong.client.get_protocol")
-        return answer
+            return callback("kong.client.get_protocol", True)
+        return callback("kong.client.get_protocol")
 
     def get_consumer_group(self) -> dict[str, Any] | None:
         """The consumer group of the request; Kong recommends :meth:`get_consumer_groups`.

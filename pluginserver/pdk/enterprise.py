@@ -27,10 +27,7 @@ class JWE:
 
         Phases: all.
         """
-        answer: dict[Any, Any] | list[Any] | None = callback(
-            "kong.enterprise_edition.jwe.decode", text(token, "token")
-        )
-        return answer
+        return callback("kong.enterprise_edition.jwe.decode", text(token, "token"))
 
     def decrypt(self, key: str | Mapping[str, Any], token: str) -> str | None:
         """What is in a token.
@@ -42,10 +39,9 @@ class JWE:
 
         Phases: all.
         """
-        answer: str | None = callback(
+        return callback(
             "kong.enterprise_edition.jwe.decrypt", lua(key, "key"), text(token, "token")
         )
-        return answer
 
     def encrypt(
         self,
@@ -68,14 +64,9 @@ class JWE:
         Phases: all.
         """
         sent = (text(alg, "alg"), text(enc, "enc"), lua(key, "key"), raw(plaintext, "plaintext"))
-        answer: str | None
         if options is None:
-            answer = callback("kong.enterprise_edition.jwe.encrypt", *sent)
-        else:
-            answer = callback(
-                "kong.enterprise_edition.jwe.encrypt", *sent, table(options, "options")
-            )
-        return answer
+            return callback("kong.enterprise_edition.jwe.encrypt", *sent)
+        return callback("kong.enterprise_edition.jwe.encrypt", *sent, table(options, "options"))
 
 
 class EnterpriseEdition:

@@ -76,5 +76,4 @@ def _listed(value: object, what: str) -> str | bytes:
 def _number(value: bool | int | float, what: str) -> str | bool | int | float:
     if isinstance(value, int) and not -EXACT <= value <= EXACT:
         return str(value)
-    number: bool | int | float = lua(value, what)
-    return number
+    return lua(value, what)

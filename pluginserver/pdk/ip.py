@@ -18,5 +18,4 @@ class IP:
 
         Phases: all.
         """
-        answer: bool = callback("kong.ip.is_trusted", text(address, "address"))
-        return answer
+        return callback("kong.ip.is_trusted", text(address, "address"))

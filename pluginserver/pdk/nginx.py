@@ -46,8 +46,7 @@ class Nginx:
 
         Phases: rewrite, access, response, preread.
         """
-        answer: str | None = callback("kong.nginx.get_var", text(name, "name"))
-        return answer
+        return callback("kong.nginx.get_var", text(name, "name"))
 
     def get_tls1_version_str(self) -> str | None:
         """The TLS version of the client's connection, such as ``"TLSv1.3"``.
@@ -56,8 +55,7 @@ class Nginx:
 
         Phases: rewrite, access, response.
         """
-        answer: str | None = callback("kong.nginx.get_tls1_version_str")
-        return answer
+        return callback("kong.nginx.get_tls1_version_str")
 
     def get_ctx(self, key: str) -> Any:
         """Read an entry of :attr:`ctx`.
@@ -85,16 +83,14 @@ class Nginx:
 
         Phases: rewrite, access, response, log.
         """
-        answer: float = callback("kong.nginx.req_start_time")
-        return answer
+        return callback("kong.nginx.req_start_time")
 
     def get_subsystem(self) -> str:
         """Whether this is HTTP or plain TCP and TLS: ``"http"`` or ``"stream"``.
 
         Phases: all.
         """
-        answer: str = callback("kong.nginx.get_subsystem")
-        return answer
+        return callback("kong.nginx.get_subsystem")
 
     def get_statistics(self) -> dict[str, int]:
         """nginx's counters of connections and requests.

@@ -21,16 +21,14 @@ class Node:
 
         Phases: all.
         """
-        answer: str = callback("kong.node.get_id")
-        return answer
+        return callback("kong.node.get_id")
 
     def get_hostname(self) -> str:
         """The name of the machine that Kong runs on.
 
         Phases: all.
         """
-        answer: str = callback("kong.node.get_hostname")
-        return answer
+        return callback("kong.node.get_hostname")
 
     def get_memory_stats(self, unit: str | None = None, scale: int | None = None) -> MemoryStats:
         """How much memory the node uses.

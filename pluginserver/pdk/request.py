@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from ..events.event import callback
 from ..spec.multimap import Headers, Query, QueryValue
@@ -29,8 +29,7 @@ class Request:
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_scheme")
-        return answer
+        return callback("kong.request.get_scheme")
 
     def get_host(self) -> str:
         """The host that the request is for, in lower case, without the port.
@@ -39,48 +38,42 @@ class Request:
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_host")
-        return answer
+        return callback("kong.request.get_host")
 
     def get_port(self) -> int:
         """The port of Kong that the request came to.
 
         Phases: certificate, rewrite, access, response, preread.
         """
-        answer: int = whole(callback("kong.request.get_port"))
-        return answer
+        return whole(callback("kong.request.get_port"))
 
     def get_forwarded_scheme(self) -> str:
         """Like :meth:`get_scheme`, but believes ``X-Forwarded-Proto`` of a trusted address.
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_forwarded_scheme")
-        return answer
+        return callback("kong.request.get_forwarded_scheme")
 
     def get_forwarded_host(self) -> str:
         """Like :meth:`get_host`, but believes ``X-Forwarded-Host`` of a trusted address.
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_forwarded_host")
-        return answer
+        return callback("kong.request.get_forwarded_host")
 
     def get_forwarded_port(self) -> int:
         """Like :meth:`get_port`, but believes ``X-Forwarded-Port`` of a trusted address.
 
         Phases: rewrite, access, response.
         """
-        answer: int = whole(callback("kong.request.get_forwarded_port"))
-        return answer
+        return whole(callback("kong.request.get_forwarded_port"))
 
     def get_forwarded_path(self) -> str | None:
         """Like :meth:`get_path`, but believes ``X-Forwarded-Path`` of a trusted address.
 
         Phases: rewrite, access, response.
         """
-        answer: str | None = callback("kong.request.get_forwarded_path")
-        return answer
+        return callback("kong.request.get_forwarded_path")
 
     def get_forwarded_prefix(self) -> str | None:
         """The part of the path that Kong strips, or ``X-Forwarded-Prefix`` of a trusted address.
@@ -89,15 +82,14 @@ class Request:
 
         Phases: rewrite, access, response.
         """
-        answer: str | None = callback("kong.request.get_forwarded_prefix")
-        return answer
+        return callback("kong.request.get_forwarded_prefix")
 
     def get_http_version(self) -> float | None:
         """``1.0``, ``1.1``, ``2.0`` …
 
         Phases: rewrite, access, response.
         """
-        answer: float | None = callback("kong.request.get_http_version")
+        answer = callback("kong.request.get_http_version")
         return None if answer is None else float(answer)
 
     def get_method(self) -> str:
@@ -105,40 +97,35 @@ class Request:
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_method")
-        return answer
+        return callback("kong.request.get_method")
 
     def get_path(self) -> str:
         """The path, without the query, decoded and normalised: ``/t/a%2Fb/d``.
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_path")
-        return answer
+        return callback("kong.request.get_path")
 
     def get_raw_path(self) -> str:
         """The path as it was sent, without the query: ``/t/%61%2Fb//c/../d``.
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_raw_path")
-        return answer
+        return callback("kong.request.get_raw_path")
 
     def get_path_with_query(self) -> str:
         """The path and the query as they were sent: ``/t?`` keeps its question mark.
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_path_with_query")
-        return answer
+        return callback("kong.request.get_path_with_query")
 
     def get_raw_query(self) -> str:
         """The query as it was sent, without the question mark; ``""`` when there is none.
 
         Phases: rewrite, access, response.
         """
-        answer: str = callback("kong.request.get_raw_query")
-        return answer
+        return callback("kong.request.get_raw_query")
 
     def get_query_arg(self, name: str) -> QueryValue | None:
         """The first value of a query argument.
@@ -152,7 +139,7 @@ class Request:
         answer = callback("kong.request.get_query_arg", text(name, "name"))
         if isinstance(answer, list):
             answer = answer[0] if answer else True
-        return cast("QueryValue | None", answer)
+        return answer
 
     def get_query(self, max_args: int | None = None) -> Query:
         """All query arguments, decoded.
@@ -176,8 +163,7 @@ class Request:
         """
         if type(name) is not str or not name.isascii():
             name = text(name, "name")
-        answer: str | None = callback("kong.request.get_header", name)
-        return answer
+        return callback("kong.request.get_header", name)
 
     def get_headers(self, max_headers: int | None = None) -> Headers:
         """All headers.
@@ -239,7 +225,7 @@ class Request:
         Phases: rewrite, access, response, log.
         """
         answer = callback("kong.request.get_start_time")
-        return int(answer) if isinstance(answer, float) else cast("int", answer)
+        return int(answer) if isinstance(answer, float) else answer
 
     def get_uri_captures(self) -> dict[int | str, str]:
         """What the regular expression of the route's path captured.

@@ -83,8 +83,7 @@ class Response:
 
         Phases: response, log.
         """
-        answer: int = whole(callback("kong.response.get_status"))
-        return answer
+        return whole(callback("kong.response.get_status"))
 
     def get_header(self, name: str) -> str | None:
         """The first value of a header of the response.
@@ -96,8 +95,7 @@ class Response:
         """
         if type(name) is not str or not name.isascii():
             name = text(name, "name")
-        answer: str | None = callback("kong.response.get_header", name)
-        return answer
+        return callback("kong.response.get_header", name)
 
     def get_headers(self, max_headers: int | None = None) -> Headers:
         """All headers of the response.
@@ -119,8 +117,7 @@ class Response:
 
         Phases: response, log.
         """
-        answer: str = callback("kong.response.get_source")
-        return answer
+        return callback("kong.response.get_source")
 
     def set_status(self, status: int) -> None:
         """Set the status of the response.

@@ -30,8 +30,7 @@ class ServiceNamespace:
 
         Phases: access.
         """
-        answer: bool | None = callback("kong.service.set_upstream", text(host, "host"))
-        return answer
+        return callback("kong.service.set_upstream", text(host, "host"))
 
     def set_target(self, host: str, port: int) -> None:
         """Send the request to this address; no balancing, no health checks.
@@ -73,8 +72,7 @@ class ServiceNamespace:
 
         Phases: rewrite, access, preread.
         """
-        answer: bool | None = callback("kong.service.set_tls_verify", flag(on, "on"))
-        return answer
+        return callback("kong.service.set_tls_verify", flag(on, "on"))
 
     def set_tls_verify_depth(self, depth: int) -> bool | None:
         """How long a chain of certificates of the service may be.
@@ -84,10 +82,7 @@ class ServiceNamespace:
 
         Phases: rewrite, access, preread.
         """
-        answer: bool | None = callback(
-            "kong.service.set_tls_verify_depth", integer(depth, "depth", 0, 2**31 - 1)
-        )
-        return answer
+        return callback("kong.service.set_tls_verify_depth", integer(depth, "depth", 0, 2**31 - 1))
 
     def set_tls_cert_key(self, chain: object, key: object) -> NoReturn:
         """Not usable: set ``client_certificate`` on the service in Kong's configuration."""

@@ -203,8 +203,7 @@ class ServiceRequest:
                 return True
         else:
             value = table(args, "args")
-        answer: bool | None = callback("kong.service.request.set_body", value, mimetype)
-        return answer
+        return callback("kong.service.request.set_body", value, mimetype)
 
     def disable_tls(self) -> bool | None:
         """Talk to the service without TLS.
@@ -213,8 +212,7 @@ class ServiceRequest:
 
         Phases: preread.
         """
-        answer: bool | None = callback("kong.service.request.disable_tls")
-        return answer
+        return callback("kong.service.request.disable_tls")
 
 
 def _base(mimetype: str) -> str:

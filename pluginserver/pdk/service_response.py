@@ -24,8 +24,7 @@ class ServiceResponse:
 
         Phases: response.
         """
-        answer: int | None = whole(callback("kong.service.response.get_status"))
-        return answer
+        return whole(callback("kong.service.response.get_status"))
 
     def get_header(self, name: str) -> str | None:
         """The first value of a header.
@@ -35,8 +34,7 @@ class ServiceResponse:
 
         Phases: response, log.
         """
-        answer: str | None = callback("kong.service.response.get_header", text(name, "name"))
-        return answer
+        return callback("kong.service.response.get_header", text(name, "name"))
 
     def get_headers(self, max_headers: int | None = None) -> Headers:
         """All headers; always empty in ``response``, where ``kong.response.get_headers`` works.

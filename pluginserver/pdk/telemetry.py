@@ -39,9 +39,6 @@ class Telemetry:
             text(message_type, "message_type"),
             text(message, "message"),
         )
-        answer: bool | None
         if attributes is None:
-            answer = callback("kong.telemetry.log", *sent)
-        else:
-            answer = callback("kong.telemetry.log", *sent, table(attributes, "attributes"))
-        return answer
+            return callback("kong.telemetry.log", *sent)
+        return callback("kong.telemetry.log", *sent, table(attributes, "attributes"))

@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..spec.entities import Entity
+from ..spec.holes import received
 from ..spec.multimap import MultiMap
 
 Body: TypeAlias = "str | bytes | Mapping[str, Any] | Sequence[Any] | attrs.AttrsInstance"
@@ -106,8 +107,7 @@ def table(value: object, what: str) -> dict[str, Any]:
     """An argument that must be a mapping or an attrs object."""
     if not isinstance(value, Mapping) and not attrs.has(type(value)):
         raise TypeError(f"{what} must be a mapping, not {type(value).__name__}")
-    converted: dict[str, Any] = lua(value, what)
-    return converted
+    return lua(value, what)
 
 
 def jsonable(value: object, what: str) -> Any:
@@ -146,12 +146,22 @@ def to_json(value: Any) -> str:
 def arguments(values: tuple[object, ...]) -> tuple[Any, ...]:
     """The arguments of a call whose function is not known: trailing Nones dropped.
 
-    :raises ValueError: for a None before another argument: Kong would cut the arguments off there.
+    :raises ValueError: for a None with which Kong would cut the arguments off: see
+        :mod:`pluginserver.spec.holes`.
     """
     count = len(values)
     while count and values[count - 1] is None:
         count -= 1
-    return tuple(lua(value, f"argument {place}") for place, value in enumerate(values[:count], 1))
+    arriving = received(values)
+    if arriving < count:
+        raise ValueError(
+            f"argument {arriving + 1} is None, where Kong would cut the arguments off: "
+            "give a value in its place"
+        )
+    return tuple(
+        None if value is None else lua(value, f"argument {place}")
+        for place, value in enumerate(values[:count], 1)
+    )
 
 
 def _convert(value: object, path: _Path, nulls: bool, depth: int) -> Any:

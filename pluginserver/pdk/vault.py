@@ -31,16 +31,14 @@ class Vault:
 
         Phases: all.
         """
-        answer: str | None = callback("kong.vault.get", text(reference, "reference"))
-        return answer
+        return callback("kong.vault.get", text(reference, "reference"))
 
     def is_reference(self, reference: str) -> bool:
         """Whether a text is a reference to a secret.
 
         Phases: all.
         """
-        answer: bool = callback("kong.vault.is_reference", text(reference, "reference"))
-        return answer
+        return callback("kong.vault.is_reference", text(reference, "reference"))
 
     def parse_reference(self, reference: str) -> dict[str, Any] | None:
         """The parts of a reference.

@@ -20,6 +20,7 @@ from pluginserver import PDKError, PhaseError, kong
 from pluginserver.pdk.values import MAX_DEPTH, jsonable, lua, survives, to_json
 from pluginserver.spec.entities import Consumer
 from pluginserver.spec.functions import FUNCTIONS
+from pluginserver.spec.holes import RECEIVED
 from pluginserver.spec.multimap import Headers
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -124,8 +125,7 @@ WRONG = [
     (lambda: kong.client.load_consumer("ann"), ValueError, "must be a UUID, not 'ann'"),
     (lambda: kong.client.load_consumer(ANY), TypeError, "consumer_id must be str, not NoneType"),
     (lambda: kong.client.load_consumer("a", ANY), TypeError, "search_by_username must be bool"),
-    (lambda: kong.client.authenticate(ANY), ValueError, "consumer is None"),
-    (lambda: kong.client.authenticate(ANY, {"id": "c"}), ValueError, "consumer is None"),
+    (lambda: kong.client.authenticate(None), ValueError, "consumer and credential are None"),
     (lambda: kong.client.authenticate(5), TypeError, "consumer must be a mapping, not int"),
     (lambda: kong.client.tls.set_client_verify("OK"), ValueError, "value must be 'SUCCESS'"),
     (lambda: kong.ctx.shared.get(5), TypeError, "key must be str, not int"),
@@ -212,7 +212,10 @@ WRONG = [
     ),
     (lambda: kong.telemetry.log("p", ANY, "t"), TypeError, "plugin_config must be a mapping"),
     (lambda: kong.vault.get(5), TypeError, "reference must be str"),
-    (lambda: kong.call("kong.x", None, 1), ValueError, "argument 1 is None"),
+    (lambda: kong.call("kong.x", 1, None, 2), ValueError, "argument 2 is None"),
+    (lambda: kong.call("kong.x", None, None, 2), ValueError, "argument 1 is None"),
+    (lambda: kong.call("kong.x", 1, 2, 3, None, 5), ValueError, "argument 4 is None"),
+    (lambda: kong.call("kong.x", None, {1}), TypeError, "argument 2 is a set"),
     (lambda: kong.call("kong.x", {1}), TypeError, "argument 1 is a set"),
     (lambda: kong.call(5), TypeError, "name must be str"),
 ]
@@ -273,6 +276,18 @@ def test_call_drops_trailing_nones() -> None:
     calls, result = ask(kong.call, "kong.of.tomorrow", "a", 1, None, None, answers=[{"b": []}])
     assert calls == [("kong.of.tomorrow", ("a", 1))]
     assert result == {"b": []}
+
+
+@pytest.mark.parametrize("pattern", RECEIVED)
+def test_call_refuses_only_the_nones_that_cut(pattern: str) -> None:
+    args = [None if letter == "_" else place for place, letter in enumerate(pattern)]
+    if RECEIVED[pattern] == len(pattern):
+        calls, _ = ask(kong.call, "kong.of.tomorrow", *args)
+        assert calls == [("kong.of.tomorrow", tuple(args))]
+    else:
+        with pytest.raises(ValueError, match="where Kong would cut the arguments off") as raised:
+            ask(kong.call, "kong.of.tomorrow", *args)
+        assert raised.value.calls == []  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["kong.response.exit", "kong.response.error"])

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from msgpack import ExtType, Timestamp
 
+from ...spec import holes
 from .quirks import Quirks
 
 EXACT: Final = 2**53
@@ -141,9 +142,10 @@ def arguments(args: Any, quirks: Quirks) -> tuple[tuple[Any, ...], bool]:
     values = [received(item) for item in args]
     if None not in values:
         return tuple(values), False
-    first = values.index(None)
-    lost = any(item is not None for item in values[first:])
-    return tuple(values[:first] if quirks.cut_at_none else values), lost and quirks.cut_at_none
+    if not quirks.cut_at_none:
+        return tuple(values), False
+    count = holes.received(values)
+    return tuple(values[:count]), any(item is not None for item in values[count:])
 
 
 def _array_part(entries: dict[Any, Any]) -> list[Any]:

@@ -96,6 +96,8 @@ def test_what_lua_makes_of_a_message(value: Any, held: Any) -> None:
         (["a", 1], ("a", 1), False),
         ([401, None, {"a": "b"}], (401,), True),
         ([401, None], (401,), False),
+        ([None, {"id": "c"}], (None, {"id": "c"}), False),
+        ([None, None, "x"], (), True),
         ([None, None], (), False),
         ({1: "a", 2: "b"}, ("a", "b"), False),
         ({"a": 1}, (), False),
