@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from pluginserver.spec.functions import FUNCTIONS, Function
+from pluginserver.spec.phases import PHASES
 
 PAGE: Final = Path(__file__).parent.parent / "pdk" / "phases.rst"
-
-PHASES: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
 
 HEAD: Final = """\
 .. Written by docs/_ext/phases.py: change pluginserver/spec/functions.py instead.

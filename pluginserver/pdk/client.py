@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ..events.event import callback
 from ..spec.entities import Consumer, Credential
+from ..spec.formats import UUID
 from .results import as_list, as_map, whole
 from .tls import TLS
 from .values import flag, lua, table, text
-
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Client:
@@ -76,7 +74,7 @@ class Client:
         consumer_id = text(consumer_id, "consumer_id")
         if flag(search_by_username, "search_by_username"):
             answer = callback("kong.client.load_consumer", consumer_id, True)
-        elif _UUID.fullmatch(consumer_id):
+        elif UUID.fullmatch(consumer_id):
             answer = callback("kong.client.load_consumer", consumer_id)
         else:
             raise ValueError(

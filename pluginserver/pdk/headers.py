@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+from ..spec.limits import EXACT
 from ..spec.multimap import MultiMap
-from .values import EXACT, lua, raw, text
+from .values import lua, raw, text
 
 HeaderValue: TypeAlias = (
     "str | bytes | bool | int | float | Sequence[str | bytes | bool | int | float]"

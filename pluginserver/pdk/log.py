@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeAlias
 from ..errors import PDKError
 from ..events.event import callback
 from ..logs import fold
+from ..spec.levels import LOG_LEVELS
 from .values import Value, choice, lua, text
 
 ExcInfo: TypeAlias = (
@@ -28,9 +29,6 @@ ExcInfo: TypeAlias = (
     "tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None] | None"
 )
 """An exception, or True for the one that is being handled, as :mod:`logging` takes it."""
-
-LEVELS: Final = ("debug", "info", "notice", "warn", "err", "crit", "alert", "emerg")
-"""Kong's levels, the lowest first."""
 
 _DEBUG, _INFO, _NOTICE, _WARN, _ERR, _CRIT, _ALERT, _EMERG = range(8)
 
@@ -52,24 +50,24 @@ class Log:
 
     @property
     def level(self) -> str:
-        """The lowest level that is sent to Kong, one of :data:`LEVELS`.
+        """The lowest level that is sent to Kong, one of :data:`~pluginserver.spec.levels.LOG_LEVELS`.
 
         It holds for all plugins of the process.  Set it to the level that Kong logs at, to save the
         round trips of what it would not write: ``kong.log.level = "notice"``.
         """
-        return LEVELS[self._lowest]
+        return LOG_LEVELS[self._lowest]
 
     @level.setter
     def level(self, level: str) -> None:
         known = {"warning": "warn", "error": "err"}.get(level, level)
-        self._lowest = LEVELS.index(choice(known, "level", LEVELS))
+        self._lowest = LOG_LEVELS.index(choice(known, "level", LOG_LEVELS))
 
     def enabled(self, level: str) -> bool:
         """Whether messages of a level are sent.
 
-        :param level: one of :data:`LEVELS`.
+        :param level: one of :data:`~pluginserver.spec.levels.LOG_LEVELS`.
         """
-        return LEVELS.index(choice(level, "level", LEVELS)) >= self._lowest
+        return LOG_LEVELS.index(choice(level, "level", LOG_LEVELS)) >= self._lowest
 
     def __call__(self, *values: object, exc_info: ExcInfo = None) -> None:
         """Write at level ``notice``.
@@ -278,4 +276,4 @@ def _repr(value: object) -> str:
 def level_of_environment() -> str:
     """The level that the environment's ``KONG_LOG_LEVEL`` names, else the lowest."""
     level = os.environ.get("KONG_LOG_LEVEL", "")
-    return level if level in (*LEVELS, "error") else "debug"
+    return level if level in (*LOG_LEVELS, "error") else "debug"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..events.event import callback
+from ..spec.limits import EXACT
 from ..spec.multimap import Headers, Query, QueryValue
 from . import results
 from .results import as_map, whole
@@ -12,8 +13,6 @@ from .values import integer, text
 
 MAX_ITEMS: Final = 1000
 """Kong takes no higher limit of headers or arguments; without one it stops at 100."""
-
-MAX_BYTES: Final = 2**53
 
 FORM_ARGUMENTS: Final = 100
 """How many arguments of a form Kong reads unless told otherwise."""
@@ -187,7 +186,7 @@ class Request:
 
         Phases: rewrite, access, response.
         """
-        limit = integer(max_allowed_file_size, "max_allowed_file_size", 0, MAX_BYTES)
+        limit = integer(max_allowed_file_size, "max_allowed_file_size", 0, EXACT)
         return results.body(callback("kong.request.get_raw_body", limit))
 
     def get_body(
@@ -215,7 +214,7 @@ class Request:
             "kong.request.get_body",
             False if mimetype is None else text(mimetype, "mimetype"),
             FORM_ARGUMENTS if max_args is None else integer(max_args, "max_args", 1, MAX_ITEMS),
-            integer(max_allowed_file_size, "max_allowed_file_size", 0, MAX_BYTES),
+            integer(max_allowed_file_size, "max_allowed_file_size", 0, EXACT),
         )
         return results.table(answer)
 

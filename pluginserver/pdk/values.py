@@ -24,6 +24,7 @@ import attrs
 
 from ..spec.entities import Entity
 from ..spec.holes import received
+from ..spec.limits import EXACT
 from ..spec.multimap import MultiMap
 
 Body: TypeAlias = "str | bytes | Mapping[str, Any] | Sequence[Any] | attrs.AttrsInstance"
@@ -31,9 +32,6 @@ Body: TypeAlias = "str | bytes | Mapping[str, Any] | Sequence[Any] | attrs.Attrs
 
 Value: TypeAlias = "Body | bool | int | float"
 """What a Lua table can hold."""
-
-EXACT: Final = 2**53
-"""Lua's numbers are doubles: beyond this an integer is not the same any more."""
 
 MAX_DEPTH: Final = 100
 """How deep a value may nest; far below what MessagePack (511) and Lua's JSON encoder (1000) take."""

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, cast
 import attrs
 
 from ..errors import ConfigError, PluginError, SchemaError
-from ..events.event import PHASES
 from ..logs import get_logger
 from ..schema.infer import infer, plugin_schema, public_values
+from ..spec.limits import EXACT
+from ..spec.phases import PHASES
 from ..spec.wording import reason
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ PARTS: Final = ("Plugin", "version", "priority")
 
 _NAME: Final = re.compile(r"[\w.-]+")
 _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
-_LARGEST: Final = 2**53
 
 
 @attrs.frozen(eq=False)
@@ -195,7 +195,7 @@ def _version(version: Any, name: str) -> str:
 
 
 def _priority(priority: Any) -> int:
-    if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > _LARGEST:
+    if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > EXACT:
         raise PluginError(f"priority must be an integer such as 100, got {priority!r:.60}")
     return priority
 

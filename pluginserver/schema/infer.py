@@ -20,6 +20,7 @@ from typing import Any, Final
 import attrs
 
 from ..errors import SchemaError
+from ..spec.limits import EXACT
 from ..spec.metaschema import check_field, check_fields
 from ..spec.wording import reason
 from .annotations import ATTRIBUTES_KEY, Attributes, Field, Kind, fields_of, parse
@@ -44,9 +45,6 @@ RESTRICTIONS: Final = {
     "no_service": ("service", "services"),
 }
 """A module's name that forbids an entity: Kong's field, and what it refers to."""
-
-_LARGEST: Final = 2**53
-"""From here on Kong's numbers, which are doubles, are no longer exact."""
 
 
 def attributes(
@@ -179,7 +177,7 @@ def jsonable(value: Any, lenient: bool = False) -> Any:
             return value
         case float() if math.isfinite(value):
             return value
-        case int() if abs(value) <= _LARGEST:
+        case int() if abs(value) <= EXACT:
             return value
         case Mapping():
             return {

@@ -22,6 +22,9 @@ from typing import Final
 
 import attrs
 
+from .methods import STEP_OF
+from .phases import LETTERS, PHASES
+
 
 @attrs.frozen
 class Function:
@@ -44,29 +47,6 @@ class Function:
     never_returns: bool = False
     unusable: str = ""
 
-
-_LETTERS: Final = {
-    "C": "certificate",
-    "R": "rewrite",
-    "A": "access",
-    "P": "response",
-    "S": "preread",
-    "L": "log",
-}
-
-_STEPS: Final = {
-    "kong.client.get_credential": "StepCredential",
-    "kong.client.authenticate": "StepCredential",
-    "kong.client.load_consumer": "StepConsumer",
-    "kong.client.get_consumer": "StepConsumer",
-    "kong.node.get_memory_stats": "StepMemoryStats",
-    "kong.router.get_route": "StepRoute",
-    "kong.router.get_service": "StepService",
-    "kong.request.get_query": "StepMultiMap",
-    "kong.request.get_headers": "StepMultiMap",
-    "kong.response.get_headers": "StepMultiMap",
-    "kong.service.response.get_headers": "StepMultiMap",
-}
 
 _SINCE: Final = {
     "kong.service.request.clear_query_arg": "3.9",
@@ -160,13 +140,13 @@ def _functions(
     rows: tuple[tuple[str, str, str], ...], enterprise: bool = False, unusable: str = ""
 ) -> Iterator[Function]:
     for namespace, names, letters in rows:
-        phases = frozenset(_LETTERS[letter] for letter in letters)
+        phases = frozenset(LETTERS[letter] for letter in letters)
         for short in names.split():
             name = f"{namespace}.{short}"
             yield Function(
                 name,
                 phases,
-                step=_STEPS.get(name, "Step"),
+                step=STEP_OF.get(name, "Step"),
                 since=_SINCE.get(name),
                 enterprise=enterprise,
                 never_returns=name in _NEVER_RETURN,
@@ -192,7 +172,7 @@ FORBIDDEN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         phase: frozenset(
             name for name, function in FUNCTIONS.items() if phase not in function.phases
         )
-        for phase in _LETTERS.values()
+        for phase in PHASES
     }
 )
 """For each phase, the names of the known functions that Kong would throw on in it."""

@@ -10,13 +10,11 @@ Rules kept here:
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
+from .formats import UUID
 from .wording import NAMES, meant, shown
-
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
 
 Rule: TypeAlias = Callable[[Any, Any], bool]
 
@@ -54,7 +52,7 @@ _RULES: Final[dict[str, tuple[Rule, str]]] = {
         lambda value, other: any(_same(item, other) for item in value),
         "must contain {}",
     ),
-    "uuid": (lambda value, on: not on or _UUID.fullmatch(value) is not None, "must be a UUID"),
+    "uuid": (lambda value, on: not on or UUID.fullmatch(value) is not None, "must be a UUID"),
 }
 
 

@@ -14,7 +14,8 @@ from support.driving import ask, drive
 
 from pluginserver import PDKError, kong
 from pluginserver.pdk.handler import KongHandler
-from pluginserver.pdk.log import LEVELS, Log, level_of_environment, message
+from pluginserver.pdk.log import Log, level_of_environment, message
+from pluginserver.spec.levels import LOG_LEVELS
 
 
 class Rude:
@@ -89,14 +90,14 @@ SENDING: list[tuple[str, Callable[[Log], None]]] = [
 ]
 
 
-@pytest.mark.parametrize("lowest", LEVELS)
+@pytest.mark.parametrize("lowest", LOG_LEVELS)
 @pytest.mark.parametrize(("level", "send"), SENDING)
 def test_a_level_that_is_switched_off_is_not_sent(
     lowest: str, level: str, send: Callable[[Log], None]
 ) -> None:
     log = Log(lowest)
     calls, _ = ask(send, log)
-    wanted = LEVELS.index(level) >= LEVELS.index(lowest)
+    wanted = LOG_LEVELS.index(level) >= LOG_LEVELS.index(lowest)
     assert len(calls) == wanted
     assert log.enabled(level) == wanted
 
