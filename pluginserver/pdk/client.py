@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from ..events.event import callback
 from ..spec.entities import Consumer, Credential
 from ..spec.formats import UUID
 from .results import as_list, as_map, whole
 from .tls import TLS
-from .values import flag, lua, table, text
+from .values import check_flag, check_text, to_lua, to_lua_map
 
 
 class Client:
@@ -21,7 +21,7 @@ class Client:
     tls: Final = TLS()
 
     def get_ip(self) -> str:
-        """The address of whoever is connected to Kong; behind a load balancer, that one's.
+        """The address that is connected to Kong: the client's, or that of a load balancer before Kong.
 
         Phases: certificate, rewrite, access, response.
         """
@@ -38,7 +38,7 @@ class Client:
         return callback("kong.client.get_forwarded_ip")
 
     def get_port(self) -> int:
-        """The port of whoever is connected to Kong.
+        """The port of the address that :meth:`get_ip` gives.
 
         Phases: certificate, rewrite, access, response.
         """
@@ -52,9 +52,9 @@ class Client:
         return whole(callback("kong.client.get_forwarded_port"))
 
     def get_credential(self) -> Credential | None:
-        """What the consumer was authenticated with.
+        """The credential that authenticated the request.
 
-        :returns: None when nobody was authenticated.
+        :returns: None when the request is not authenticated by a credential.
 
         Phases: access, response, log.
         """
@@ -64,15 +64,15 @@ class Client:
         """Look a consumer up in Kong's database.
 
         :param consumer_id: the consumer's UUID, or its name with ``search_by_username``.
-        :param search_by_username: when there is none of that id, look for one of that name.
-        :returns: None when there is none.
-        :raises ValueError: for an id that is no UUID, which Kong takes only with
+        :param search_by_username: look for a consumer of that name when none has that id.
+        :returns: None when there is no such consumer.
+        :raises ValueError: for an id that is not a UUID, which Kong takes only with
             ``search_by_username``.
 
         Phases: access, response, log.
         """
-        consumer_id = text(consumer_id, "consumer_id")
-        if flag(search_by_username, "search_by_username"):
+        consumer_id = check_text(consumer_id, "consumer_id")
+        if check_flag(search_by_username, "search_by_username"):
             answer = callback("kong.client.load_consumer", consumer_id, True)
         elif UUID.fullmatch(consumer_id):
             answer = callback("kong.client.load_consumer", consumer_id)
@@ -86,11 +86,21 @@ class Client:
     def get_consumer(self) -> Consumer | None:
         """The consumer that was authenticated.
 
-        :returns: None when nobody was, or when a credential without a consumer was.
+        :returns: None when there is none: the request is not authenticated, or by a credential alone.
 
         Phases: access, response, log.
         """
         return Consumer.from_kong(callback("kong.client.get_consumer"))
+
+    @overload
+    def authenticate(
+        self,
+        consumer: Consumer | Mapping[str, Any],
+        credential: Credential | Mapping[str, Any] | None = None,
+    ) -> None: ...
+
+    @overload
+    def authenticate(self, consumer: None, credential: Credential | Mapping[str, Any]) -> None: ...
 
     def authenticate(
         self,
@@ -106,9 +116,9 @@ class Client:
 
         Phases: access.
         """
-        who = None if consumer is None else table(consumer, "consumer")
+        who = None if consumer is None else to_lua_map(consumer, "consumer")
         if credential is not None:
-            callback("kong.client.authenticate", who, table(credential, "credential"))
+            callback("kong.client.authenticate", who, to_lua_map(credential, "credential"))
         elif who is not None:
             callback("kong.client.authenticate", who)
         else:
@@ -122,7 +132,7 @@ class Client:
 
         Phases: access, response, preread.
         """
-        if flag(allow_terminated, "allow_terminated"):
+        if check_flag(allow_terminated, "allow_terminated"):
             return callback("kong.client.get_protocol", True)
         return callback("kong.client.get_protocol")
 
@@ -153,7 +163,7 @@ class Client:
     def set_authenticated_consumer_group(self, group: Mapping[str, Any] | None = None) -> None:
         """Set the consumer group; Kong recommends :meth:`set_authenticated_consumer_groups`.
 
-        :param group: a map with ``id`` and ``name``; None for no group.
+        :param group: a map with ``id`` and ``name``; default: no group.
 
         Kong Enterprise only.
 
@@ -162,14 +172,14 @@ class Client:
         if group is None:
             callback("kong.client.set_authenticated_consumer_group")
         else:
-            callback("kong.client.set_authenticated_consumer_group", table(group, "group"))
+            callback("kong.client.set_authenticated_consumer_group", to_lua_map(group, "group"))
 
     def set_authenticated_consumer_groups(
         self, groups: Sequence[Mapping[str, Any]] | None = None
     ) -> None:
         """Set the consumer groups of the request.
 
-        :param groups: maps with ``id`` and ``name``; None for no groups.
+        :param groups: maps with ``id`` and ``name``; default: no groups.
 
         Kong Enterprise only.
 
@@ -178,7 +188,7 @@ class Client:
         if groups is None:
             callback("kong.client.set_authenticated_consumer_groups")
         else:
-            callback("kong.client.set_authenticated_consumer_groups", lua(groups, "groups"))
+            callback("kong.client.set_authenticated_consumer_groups", to_lua(groups, "groups"))
 
     def authenticate_consumer_group_by_consumer_id(self, consumer_id: str | None = None) -> None:
         """Set the consumer groups to those of a consumer, unless there are some already.
@@ -194,5 +204,5 @@ class Client:
         else:
             callback(
                 "kong.client.authenticate_consumer_group_by_consumer_id",
-                text(consumer_id, "consumer_id"),
+                check_text(consumer_id, "consumer_id"),
             )

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from ..events.event import callback
 from .unusable import refuse
-from .values import lua, raw, table, text
+from .values import check_raw, check_text, to_lua, to_lua_map
 
 
 class JWE:
@@ -21,13 +21,13 @@ class JWE:
     def decode(self, token: str) -> dict[Any, Any] | list[Any] | None:
         """The parts of a token, not decrypted.
 
-        :returns: the five parts and what they decode to; None when it is no such token.
+        :returns: the five parts and what they decode to; None when the text is not a token.
 
         Kong Enterprise only.
 
         Phases: all.
         """
-        return callback("kong.enterprise_edition.jwe.decode", text(token, "token"))
+        return callback("kong.enterprise_edition.jwe.decode", check_text(token, "token"))
 
     def decrypt(self, key: str | Mapping[str, Any], token: str) -> str | None:
         """What is in a token.
@@ -40,7 +40,7 @@ class JWE:
         Phases: all.
         """
         return callback(
-            "kong.enterprise_edition.jwe.decrypt", lua(key, "key"), text(token, "token")
+            "kong.enterprise_edition.jwe.decrypt", to_lua(key, "key"), check_text(token, "token")
         )
 
     def encrypt(
@@ -63,10 +63,17 @@ class JWE:
 
         Phases: all.
         """
-        sent = (text(alg, "alg"), text(enc, "enc"), lua(key, "key"), raw(plaintext, "plaintext"))
+        sent = (
+            check_text(alg, "alg"),
+            check_text(enc, "enc"),
+            to_lua(key, "key"),
+            check_raw(plaintext, "plaintext"),
+        )
         if options is None:
             return callback("kong.enterprise_edition.jwe.encrypt", *sent)
-        return callback("kong.enterprise_edition.jwe.encrypt", *sent, table(options, "options"))
+        return callback(
+            "kong.enterprise_edition.jwe.encrypt", *sent, to_lua_map(options, "options")
+        )
 
 
 class EnterpriseEdition:
@@ -78,7 +85,8 @@ class EnterpriseEdition:
 
 
 class WebSocketPeer:
-    """One side of a WebSocket; its functions work in phases that no plugin server gets."""
+    """One side of a WebSocket; its functions work only in phases that Kong does not send
+    to plugin servers."""
 
     __slots__ = ("_name",)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..events.event import callback
-from .values import text
+from .values import check_text
 
 
 class IP:
@@ -18,4 +18,4 @@ class IP:
 
         Phases: all.
         """
-        return callback("kong.ip.is_trusted", text(address, "address"))
+        return callback("kong.ip.is_trusted", check_text(address, "address"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..events.event import callback
-from .values import text
+from .values import check_text
 
 
 class TLS:
@@ -48,7 +48,8 @@ class TLS:
 
         Phases: rewrite, access, response.
         """
-        if text(value, "value") not in ("SUCCESS", "NONE") and not value.startswith("FAILED:"):
+        known = check_text(value, "value") in ("SUCCESS", "NONE")
+        if not known and not value.startswith("FAILED:"):
             raise ValueError(
                 f"value must be 'SUCCESS', 'NONE', or 'FAILED:' and a reason, not {value!r}"
             )

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from support.driving import ask, drive
 
 from pluginserver import PDKError, PhaseError, kong
-from pluginserver.pdk.values import MAX_DEPTH, jsonable, lua, survives, to_json
+from pluginserver.pdk.values import MAX_DEPTH, json_text, survives_lua, to_jsonable, to_lua
 from pluginserver.spec.entities import Consumer
 from pluginserver.spec.functions import FUNCTIONS
 from pluginserver.spec.holes import RECEIVED
@@ -125,7 +125,7 @@ WRONG = [
     (lambda: kong.client.load_consumer("ann"), ValueError, "must be a UUID, not 'ann'"),
     (lambda: kong.client.load_consumer(ANY), TypeError, "consumer_id must be str, not NoneType"),
     (lambda: kong.client.load_consumer("a", ANY), TypeError, "search_by_username must be bool"),
-    (lambda: kong.client.authenticate(None), ValueError, "consumer and credential are None"),
+    (lambda: kong.client.authenticate(ANY), ValueError, "consumer and credential are None"),
     (lambda: kong.client.authenticate(5), TypeError, "consumer must be a mapping, not int"),
     (lambda: kong.client.tls.set_client_verify("OK"), ValueError, "value must be 'SUCCESS'"),
     (lambda: kong.ctx.shared.get(5), TypeError, "key must be str, not int"),
@@ -180,7 +180,7 @@ WRONG = [
     (
         lambda: kong.response.error(400, "x", {"content-type": "text/csv"}),
         ValueError,
-        "Kong has no other error pages",
+        "Kong does not have other error pages",
     ),
     (lambda: kong.service.set_target("h", 65536), ValueError, "port must be from 0 to 65535"),
     (lambda: kong.service.set_target(ANY, 80), TypeError, "host must be str"),
@@ -323,7 +323,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_plain_values_are_sent_as_they_are(value: Any) -> None:
-    sent = lua(value, "value")
+    sent = to_lua(value, "value")
     assert sent == value
     assert msgpack.unpackb(msgpack.packb(sent)) == value
 
@@ -355,11 +355,11 @@ def through_lua(value: Any) -> Any:
 @given(st.dictionaries(st.text(), JSON) | st.lists(JSON))
 def test_a_json_body_says_what_was_given(value: Any) -> None:
     try:
-        converted = jsonable(value, "body")
+        converted = to_jsonable(value, "body")
     except ValueError as error:
         assert "surrogate" in str(error)
         return
     assert converted == value
-    if survives(converted):
+    if survives_lua(converted):
         assert through_lua(converted) == value
-    assert json.loads(to_json(converted)) == value
+    assert json.loads(json_text(converted)) == value
