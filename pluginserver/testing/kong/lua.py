@@ -21,10 +21,8 @@ from typing import Any, Final
 
 from msgpack import ExtType, Timestamp
 
+from ...spec.limits import EXACT
 from .quirks import Quirks
-
-EXACT: Final = 2**53
-"""The first integer that a double may not tell from its neighbour."""
 
 
 class LuaError(Exception):
