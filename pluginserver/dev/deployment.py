@@ -22,7 +22,7 @@ import attrs
 from ..plugins.plugin import Plugin
 from ..spec.validators import fault
 from ..testing import Gateway
-from ..testing.gateway import config_record
+from ..testing.kong.configuration import config_record
 from ..testing.kong.router import Binding
 from ..testing.transports.base import describe
 from . import settings

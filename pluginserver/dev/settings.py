@@ -33,7 +33,7 @@ import attrs
 
 from ..errors import PluginServerError
 from ..spec.wording import meant, reason, shown
-from ..testing.gateway import config_record
+from ..testing.kong.configuration import config_record
 
 _toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..spec.entities import Entity
-from ..spec.holes import received
+from ..spec.holes import border
 from ..spec.limits import EXACT
 from ..spec.multimap import MultiMap
 
@@ -150,7 +150,7 @@ def check_arguments(values: tuple[object, ...]) -> tuple[Any, ...]:
     count = len(values)
     while count and values[count - 1] is None:
         count -= 1
-    arriving = received(values)
+    arriving = border(values[:count])
     if arriving < count:
         raise ValueError(
             f"argument {arriving + 1} is None, where Kong would cut the arguments off: "

@@ -1,55 +1,71 @@
 """The simulated gateway: Kong for a test, with plugins, routes and services set up by it.
 
-A :class:`Gateway` is one nginx worker of one Kong.  It may be used by several threads at once, each
-with a request of its own; over the in-process transport a request runs in its thread from the first
-phase to the last.
+Rules kept here:
+
+* :class:`Gateway` is the face that a test sees, and nothing else: the data are the
+  :class:`~.kong.node.Node`'s, the talk with the plugin server is the :class:`~.kong.client.KongClient`'s,
+  and what happens to a request is the :class:`~.kong.phases.RequestCycle`'s;
+* it is one nginx worker of one Kong, and may be used by several threads at once, each with a request
+  of its own; over the in-process transport a request runs in its thread from the first phase to the
+  last.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import socket
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar, overload
 from uuid import uuid4
 
-from ..spec.validators import fault as schema_fault
-from .kong.client import Bridge
+from .kong.client import KongClient
+from .kong.configuration import complete
 from .kong.faults import Faults
 from .kong.messages import Request, Response, ServiceRequest, make_request
-from .kong.phases import HandshakeFailed, Life
+from .kong.node import KEPT, Node, Observer
+from .kong.phases import HandshakeFailed, RequestCycle
 from .kong.quirks import Quirks
 from .kong.router import ROUTE_DEFAULTS, SERVICE_DEFAULTS, Binding, Entity, make
 from .kong.state import State
-from .kong.upstream import Upstream, echo
+from .kong.upstream import Upstream
 from .record.diagnostics import PluginBug
 from .record.exchange import Callback, Exchange, LogLine
 from .record.transcript import transcript
-from .transports.base import GatewayError, PluginInfo, Source, Transport, describe
+from .transports.base import GatewayError, Source, Transport, describe
 from .transports.connect import Server, connect
 
 READ_TIMEOUT: Final = 60.0
 """Seconds: Kong's ``lua_socket_read_timeout``."""
 
-KEPT: Final = 1000
-"""Exchanges and log lines that a gateway remembers."""
+_DEFAULT: Final = "default"
+"""The name of the route that fits every request, until a test sets one up."""
 
-Observer = Callable[[str, Exchange, Any], None]
-"""Told what happens, when it does: the kind, the exchange, and the thing itself.
+T = TypeVar("T")
 
-Kinds: ``"request"`` (the exchange begins), ``"run"`` and ``"ran"`` (a phase of a plugin begins, is
-over: a :class:`~pluginserver.testing.Run`), ``"callback"`` (it is answered or throws: a
-:class:`~pluginserver.testing.Callback`), ``"service"`` (a request leaves for the service: a
-:class:`~pluginserver.testing.ServiceRequest`), ``"log"`` (a :class:`~pluginserver.testing.LogLine`),
-``"response"`` (the client has its response, the log phase is to come: a
-:class:`~pluginserver.testing.Response`), ``"end"`` (all is over: the exchange again).
-"""
+
+class _OfNode(Generic[T]):
+    """An attribute of a gateway that its node holds."""
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, gateway: None, owner: type) -> _OfNode[T]: ...
+
+    @overload
+    def __get__(self, gateway: Gateway, owner: type) -> T: ...
+
+    def __get__(self, gateway: Gateway | None, owner: type) -> _OfNode[T] | T:
+        if gateway is None:
+            return self
+        value: T = getattr(gateway.node, self._name)
+        return value
+
+    def __set__(self, gateway: Gateway, value: T) -> None:
+        setattr(gateway.node, self._name, value)
 
 
 class Gateway:
@@ -64,6 +80,44 @@ class Gateway:
     :param keep: how many exchanges and log lines are remembered.
     """
 
+    quirks = _OfNode[Quirks]()
+    faults = _OfNode[Faults]()
+    observers = _OfNode[list[Observer]]()
+    """Called with everything that happens, in the thread of its request."""
+    exchanges = _OfNode[deque[Exchange]]()
+    """The last exchanges, the latest at the end."""
+    logs = _OfNode[deque[LogLine]]()
+    """Kong's log: the lines of all exchanges."""
+    requests = _OfNode[int]()
+    """How many requests there were."""
+
+    bindings = _OfNode[list[Binding]]()
+    routes = _OfNode[list[Entity]]()
+    services_by_id = _OfNode[dict[str, Entity]]()
+    consumers = _OfNode[dict[str, Entity]]()
+    """The consumers by id."""
+    upstream = _OfNode[Upstream]()
+    """What stands behind every service that has no upstream of its own."""
+    upstreams = _OfNode[dict[str, Upstream]]()
+    """Upstream entities by name, for ``kong.service.set_upstream``."""
+    functions = _OfNode[dict[str, Callable[..., Any]]]()
+    """PDK functions of your own by full name, called with the arguments; they come before Kong's."""
+    vars = _OfNode[dict[str, Any]]()
+    """nginx variables, for ``kong.nginx.get_var``; they come before Kong's own."""
+    ctx = _OfNode[dict[Any, Any]]()
+    """What ``kong.nginx.get_ctx`` finds at the beginning of each request."""
+    shared = _OfNode[dict[Any, Any]]()
+    """What ``kong.ctx.shared`` holds at the beginning of each request."""
+    vault = _OfNode[dict[str, str]]()
+    """Secrets, as ``{"env/my-secret": "value"}`` for ``{vault://env/my-secret}``."""
+    trusted_ips = _OfNode[list[str]]()
+    """Addresses and networks whose ``X-Forwarded-*`` headers are believed."""
+    workspace_id = _OfNode[str]()
+    node_id = _OfNode[str]()
+    cluster_id = _OfNode[str]()
+    hostname = _OfNode[str]()
+    worker_pid = _OfNode[int]()
+
     def __init__(
         self,
         server: Server | Transport = "in-process",
@@ -74,53 +128,16 @@ class Gateway:
         raise_bugs: bool = True,
         keep: int = KEPT,
     ) -> None:
-        self.quirks = quirks or Quirks()
+        self.node = Node(quirks, keep)
+        """The data of this Kong, as the parts of the simulation hold them."""
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
             connect(server, root=root, quirks=self.quirks, timeout=timeout)
             if isinstance(server, (str, os.PathLike, Sequence))
             else server
         )
-        self.faults = Faults()
-        self.observers: list[Observer] = []
-        """Called with everything that happens, in the thread of its request."""
-        self.exchanges: deque[Exchange] = deque(maxlen=keep)
-        """The last exchanges, the latest at the end."""
-        self.logs: deque[LogLine] = deque(maxlen=keep)
-        """Kong's log: the lines of all exchanges."""
-        self.requests = 0
-        """How many requests there were."""
-
-        self.bindings: list[Binding] = []
-        self.routes: list[Entity] = []
-        self.services_by_id: dict[str, Entity] = {}
-        self.consumers: dict[str, Entity] = {}
-        """The consumers by id."""
-        self.upstream: Upstream = echo
-        """What stands behind every service that has no upstream of its own."""
-        self.upstreams: dict[str, Upstream] = {}
-        """Upstream entities by name, for ``kong.service.set_upstream``."""
-        self.functions: dict[str, Callable[..., Any]] = {}
-        """PDK functions of your own by full name, called with the arguments; they come before Kong's."""
-        self.vars: dict[str, Any] = {}
-        """nginx variables, for ``kong.nginx.get_var``; they come before Kong's own."""
-        self.ctx: dict[Any, Any] = {}
-        """What ``kong.nginx.get_ctx`` finds at the beginning of each request."""
-        self.shared: dict[Any, Any] = {}
-        """What ``kong.ctx.shared`` holds at the beginning of each request."""
-        self.vault: dict[str, str] = {}
-        """Secrets, as ``{"env/my-secret": "value"}`` for ``{vault://env/my-secret}``."""
-        self.trusted_ips: list[str] = []
-        """Addresses and networks whose ``X-Forwarded-*`` headers are believed."""
-        self.workspace_id = str(uuid4())
-        self.node_id = str(uuid4())
-        self.cluster_id = str(uuid4())
-        self.hostname = socket.gethostname()
-        self.worker_pid = 1
-        self._upstreams_of: dict[str, Upstream] = {}
-        self._lock = threading.Lock()
-        self._bridge = Bridge(self)
-        self.transport.on_notification = self._bridge.notified
+        self._client = KongClient(self.node, self.transport)
+        self.transport.on_notification = self._client.notified
 
     def __enter__(self) -> Gateway:
         return self
@@ -135,13 +152,13 @@ class Gateway:
 
     def close(self) -> None:
         """Close the plugins' instances and let go of the plugin server."""
-        self._bridge.close_all()
+        self._client.close_all()
         self.transport.close()
 
     # -- setting up
 
     def plugin(self, source: Source, /, **config: Any) -> Binding:
-        """Put a plugin on the gateway: every request meets it.
+        """Put a plugin on the gateway: it applies to every request.
 
         To put it on a route, a service or a consumer, call ``plugin`` of that.
 
@@ -167,7 +184,7 @@ class Gateway:
         :raises GatewayError: as :meth:`plugin`; also when the plugin is there already.
         """
         info = describe(self.transport, self.transport.load(source))
-        binding = Binding(self, info, self.complete(info, config or {}), route, service, consumer)
+        binding = Binding(self, info, complete(info, config or {}), route, service, consumer)
         if any(one.name == info.name and one.scope == binding.scope for one in self.bindings):
             raise GatewayError(
                 f"{info.name} is on this already: change it with configure() of what plugin() returned"
@@ -179,7 +196,7 @@ class Gateway:
         """Take a plugin off; its instance is closed."""
         with suppress(ValueError):
             self.bindings.remove(binding)
-        self._bridge.close(binding)
+        self._client.close(binding)
 
     def service(
         self, name: str = "service", /, *, upstream: Upstream | None = None, **data: Any
@@ -193,7 +210,7 @@ class Gateway:
         entity = make(self, "service", SERVICE_DEFAULTS, {"name": name, "host": name, **data})
         self.services_by_id[entity.id] = entity
         if upstream is not None:
-            self._upstreams_of[entity.id] = upstream
+            self.node.service_upstreams[entity.id] = upstream
         return entity
 
     def route(
@@ -286,28 +303,26 @@ class Gateway:
         if not self.routes:
             service = self.service("echo")
             self.route("/", service=service, name=_DEFAULT, strip_path=False)
-        with self._lock:
-            self.requests += 1
         exchange = Exchange(uuid4().hex, time.time(), request)
-        self.exchanges.append(exchange)
-        return State(self, exchange)
+        self.node.begin(exchange)
+        return State(self.node, exchange)
 
     def _serve(self, state: State, respond: Callable[[Response], None] | None = None) -> Exchange:
         exchange = state.exchange
-        life = Life(self, self._bridge, state)
-        self.notify("request", exchange, exchange)
+        cycle = RequestCycle(self.node, self._client, state)
+        self.node.notify("request", exchange, exchange)
         try:
-            exchange.response = life.answer()
+            exchange.response = cycle.answer()
         except HandshakeFailed as error:
             state.log("crit", f"the TLS handshake failed: {error}", by_kong=True)
         exchange.source = state.source
         exchange.duration = state.elapsed
         if exchange.response is not None:
-            self.notify("response", exchange, exchange.response)
+            self.node.notify("response", exchange, exchange.response)
             if respond is not None:
                 respond(exchange.response)
-            life.log()
-        self.notify("end", exchange, exchange)
+            cycle.log()
+        self.node.notify("end", exchange, exchange)
         return exchange
 
     # -- what happened
@@ -351,97 +366,8 @@ class Gateway:
     @property
     def instances(self) -> dict[str, Any]:
         """The ids of the running instances by the id of what :meth:`plugin` returned."""
-        return self._bridge.instances()
+        return self._client.instances()
 
     def transcript(self) -> str:
         """All remembered exchanges as text."""
         return "\n".join(transcript(exchange) for exchange in self.exchanges)
-
-    # -- for the other modules of this package
-
-    def notify(self, kind: str, exchange: Exchange, thing: Any) -> None:
-        """Tell the observers."""
-        for observer in self.observers:
-            observer(kind, exchange, thing)
-
-    def take_log(self, line: LogLine, exchange: Exchange) -> None:
-        """Write a line to Kong's log."""
-        exchange.logs.append(line)
-        self.logs.append(line)
-        self.notify("log", exchange, line)
-
-    def ordered(self) -> list[Binding]:
-        """The bindings in the order in which Kong runs plugins."""
-        return sorted(sorted(self.bindings, key=_name, reverse=True), key=_priority, reverse=True)
-
-    def names_by_priority(self) -> list[str]:
-        """The names of the plugins in the order in which Kong runs them."""
-        return list(dict.fromkeys(binding.name for binding in self.ordered()))
-
-    def upstream_of(self, service: Entity) -> Upstream:
-        """What stands behind a service."""
-        return self._upstreams_of.get(service.id, self.upstream)
-
-    def complete(self, info: PluginInfo, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A configuration with the schema's defaults, after the check that Kong makes.
-
-        :raises GatewayError: when Kong would refuse it.
-        """
-        record = config_record(info.schema)
-        if record is None:
-            return dict(config)
-        completed = with_defaults(record, config)
-        found = schema_fault(record, completed, "config")
-        if found:
-            raise GatewayError(f"Kong refuses this configuration of {info.name}: {found}")
-        return completed
-
-    def resolved(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """A configuration with the secrets that its references name."""
-        found: dict[str, Any] = {}
-        out = {}
-        for key, value in config.items():
-            out[key] = value
-            if isinstance(value, str) and _REFERENCE.fullmatch(value):
-                found[key] = value
-                out[key] = self.secret(value) or ""
-        return {**out, "$refs": found} if found else out
-
-    def secret(self, reference: str) -> str | None:
-        """The secret that a reference such as ``{vault://env/name}`` names."""
-        match = _REFERENCE.fullmatch(reference)
-        return self.vault.get(match[1]) if match else None
-
-
-_DEFAULT: Final = "default"
-_REFERENCE: Final = re.compile(r"\{vault://([^?#}]+)[^}]*\}")
-
-
-def _name(binding: Binding) -> str:
-    return binding.name
-
-
-def _priority(binding: Binding) -> int:
-    return binding.info.priority
-
-
-def config_record(schema: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The ``config`` field of a plugin's schema, None when it has none."""
-    for field in schema.get("fields", []):
-        if isinstance(field.get("config"), dict):
-            return dict(field["config"])
-    return None
-
-
-def with_defaults(record: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A record's values with the defaults of its fields, nested ones too."""
-    out = dict(given)
-    for one in record.get("fields", []):
-        for name, field in one.items():
-            if out.get(name) is None and "default" in field:
-                out[name] = field["default"]
-            if field["type"] == "record" and isinstance(out.get(name), dict):
-                out[name] = with_defaults(field, out[name])
-            elif field["type"] == "record" and out.get(name) is None and field.get("required"):
-                out[name] = with_defaults(field, {})
-    return out

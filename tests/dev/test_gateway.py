@@ -497,7 +497,7 @@ def test_an_error_of_the_gateway_after_the_response_is_told_too(
     plugins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with dev(plugins) as gateway:
-        monkeypatch.setattr("pluginserver.testing.kong.phases.Life.log", lambda _: 1 / 0)
+        monkeypatch.setattr("pluginserver.testing.kong.phases.RequestCycle.log", lambda _: 1 / 0)
         assert gateway.get().status == 200
         gateway.screen.wait_for("ZeroDivisionError")
 

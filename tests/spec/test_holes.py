@@ -2,57 +2,46 @@
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.holes import SEEN_ON_LUAJIT
 
-from pluginserver.spec.holes import RECEIVED, received
-
-SEEN_ON_KONG = [
-    ([None, {"id": "c"}], 2),
-    ([1, None, "x"], 1),
-    ([None, None, "x"], 0),
-    ([None, "x", "y"], 3),
-    ([1, None, "x", "y"], 4),
-    ([1, 2, None, "x"], 4),
-]
-
-
-@pytest.mark.parametrize(("values", "count"), SEEN_ON_KONG)
-def test_what_was_seen_on_kong(values: list[Any], count: int) -> None:
-    assert received(values) == count
-
-
-def test_each_call_of_up_to_five_arguments_is_known() -> None:
-    calls = {
-        "".join(places) + "x"
-        for length in range(1, 5)
-        for places in product("_x", repeat=length)
-        if "_" in places
-    }
-    assert set(RECEIVED) == calls
-
-
-@pytest.mark.parametrize("pattern", RECEIVED)
-def test_a_call_is_cut_only_before_a_none(pattern: str) -> None:
-    """The length of a Lua table is a place that nil follows, or its end."""
-    count = RECEIVED[pattern]
-    assert f"{pattern}_"[count] == "_"
-    assert count == 0 or pattern[count - 1] == "x"
+from pluginserver.spec.holes import border
 
 
 @pytest.mark.parametrize(
     ("values", "count"),
     [
-        ([], 0),
-        ([None], 0),
-        ([1, None, None], 1),
-        ([None, 1, None], 2),
-        ([False, 0, ""], 3),
-        ([1, 2, 3, 4, 5, 6, 7], 7),
-        ([1, 2, None, 4, 5, 6], 2),
+        ([None, {"id": "c"}], 2),
+        ([1, None, "x"], 1),
+        ([None, None, "x"], 0),
+        ([None, "x", "y"], 3),
+        ([1, None, "x", "y"], 4),
+        ([1, 2, None, "x"], 4),
     ],
 )
-def test_trailing_nones_and_long_calls(values: list[Any], count: int) -> None:
-    assert received(values) == count
+def test_what_was_seen_on_kong(values: list[Any], count: int) -> None:
+    assert border(values) == count
+
+
+@pytest.mark.parametrize(("pattern", "count"), SEEN_ON_LUAJIT.items())
+def test_what_was_seen_on_luajit(pattern: str, count: int) -> None:
+    assert border([None if letter == "_" else 1 for letter in pattern]) == count
+
+
+@given(st.lists(st.none() | st.just(1)))
+def test_the_border_is_a_length_that_lua_allows(values: list[Any]) -> None:
+    end = border(values)
+    assert end == 0 or values[end - 1] is not None
+    assert end == len(values) or values[end] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [([], 0), ([None], 0), ([1, None, None], 1), ([False, 0, ""], 3), (["a"] * 100, 100)],
+)
+def test_nones_at_the_end_cut_nothing_off(values: list[Any], count: int) -> None:
+    assert border(values) == count

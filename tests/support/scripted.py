@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Generator
 from typing import Any
 
-from pluginserver.testing.transports.base import Mishap
+from pluginserver.testing.transports.base import HandlerFailure
 from pluginserver.testing.transports.wire import NoAnswer, RemoteError
 
 Handler = Callable[[], Generator[tuple[Any, ...], Any, None]]
@@ -123,7 +123,7 @@ class Scripted:
     def abandon(self, event_id: int) -> None:
         self.abandoned.append(event_id)
 
-    def mishaps(self) -> list[Mishap]:
+    def handler_failures(self) -> list[HandlerFailure]:
         return []
 
     def restart(self) -> None:

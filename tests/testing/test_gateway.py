@@ -368,6 +368,51 @@ def test_upstream_entities() -> None:
     assert kong.service_request.host == "pool"
 
 
+def test_a_credential_without_a_consumer_arrives_as_the_second_argument() -> None:
+    seen = []
+
+    def authenticate() -> Steps:
+        yield "kong.client.authenticate", None, {"id": "k"}
+        seen.append((yield ("kong.client.get_credential",)))
+        seen.append((yield ("kong.client.get_consumer",)))
+
+    kong = a_gateway(p={"access": authenticate})
+    assert kong.get().status == 200
+    assert seen == [{"id": "k"}, None]
+
+
+def test_headers_behind_a_missing_body_are_lost_and_told_of() -> None:
+    exits = does(("kong.response.exit", 401, None, {"x-a": "1"}))
+    kong = a_gateway(p={"access": exits})
+    with pytest.raises(PluginBug, match=r"\{'x-a': '1'\} never reaches it"):
+        kong.get()
+    assert kong.response is not None
+    assert kong.response.status == 401
+    assert "x-a" not in kong.response.headers
+
+
+@pytest.mark.parametrize("phase", ["rewrite", "access", "response"])
+@pytest.mark.parametrize(
+    ("accept", "media", "words"),
+    [
+        ("application/json", "application/json", '"message":"An unexpected error occurred"'),
+        ("text/html,*/*;q=0.8", "text/html", "<p>An unexpected error occurred.</p>"),
+        ("application/xml", "application/xml", "<message>An unexpected error occurred</message>"),
+        ("text/plain", "text/plain", "An unexpected error occurred\n"),
+    ],
+)
+def test_an_error_page_is_as_the_client_accepts_it_and_names_the_request(
+    phase: str, accept: str, media: str, words: str
+) -> None:
+    kong = a_gateway(p={phase: does(("kong.response.error", 500))})
+    response = kong.get(headers={"accept": accept})
+    assert response.status == 500
+    assert response.headers["content-type"] == f"{media}; charset=utf-8"
+    assert words in response.text
+    assert kong.exchange.id in response.text
+    assert response.headers["x-kong-request-id"] == kong.exchange.id
+
+
 def test_plugins_on_routes_services_and_consumers() -> None:
     def authenticate() -> Steps:
         who = yield "kong.request.get_header", "x-user"

@@ -5,6 +5,8 @@
     python -m pluginserver.testing.conformance [options] SOCKET
     python -m pluginserver.testing.conformance [options] -- COMMAND [ARGUMENT ...]
 
+The runner is our own, and not pytest's, because the command must run where pytest is not installed.
+
 Each check is a function in :mod:`.checks` that talks to the server as Kong would,
 or as Kong must never find it.  *must* checks are what Kong needs; *should* checks are what a good
 server does better than the first one, go-pluginserver.  Exit status: 0 when every *must* holds (with
@@ -26,7 +28,9 @@ from ..kong.quirks import Quirks
 from ..transports.base import GatewayError
 from ..transports.sockets import SOCKET, Command, Socket
 from ..transports.wire import NoAnswer, RemoteError
-from .checks import CHECKS, Check, Probe, Skipped, Wrong
+from .check import Check
+from .checks import CHECKS
+from .probe import Probe, Skipped, Wrong
 
 TIMEOUT: Final = 10.0
 """Seconds that an answer may take."""

@@ -15,35 +15,35 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 
 from ...spec.functions import FUNCTIONS
-from .. import pdk
-from ..record import diagnostics as problems
+from ...spec.methods import (
+    CLOSE_INSTANCE,
+    HANDLE_EVENT,
+    MULTI_MAPS,
+    PREFIX,
+    START_INSTANCE,
+    STEP,
+    STEP_ERROR,
+)
+from ..pdk import MISSING
+from ..pdk import call as call_function
+from ..record import diagnostics
 from ..record.exchange import Callback, Run
+from ..transports.base import Transport
 from ..transports.wire import NoAnswer, RemoteError
 from . import lua
 from .faults import Fault, answer_of
-from .lua import LuaError, MultiMap
+from .lua import LuaError, MultiTable
+from .node import Node
 from .router import Binding
 from .state import Exit, Failure, State
 
-if TYPE_CHECKING:
-    from ..gateway import Gateway
-
 RETRIES: Final = 100
 """How often "no plugin instance" is tried again; Kong never stops."""
-
-MULTI_MAPS: Final = frozenset(
-    {
-        "kong.request.get_query",
-        "kong.request.get_headers",
-        "kong.response.get_headers",
-        "kong.service.response.get_headers",
-    }
-)
 
 
 class ClientGone(Exception):
@@ -51,20 +51,25 @@ class ClientGone(Exception):
 
 
 @attrs.define
-class Instance:
-    """A started instance: its id, and the configuration that it was started with."""
+class StartedInstance:
+    """An instance that the client has started: its id, and the configuration that it was started with."""
 
     id: Any
     plugin: str
     sequence: int
 
 
-class Bridge:
-    """The plugin server client of one gateway."""
+class KongClient:
+    """The plugin server client of one node.
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._instances: dict[str, Instance] = {}
+    :param node: whose it is.
+    :param transport: how it reaches the plugin server.
+    """
+
+    def __init__(self, node: Node, transport: Transport) -> None:
+        self._node = node
+        self._transport = transport
+        self._instances: dict[str, StartedInstance] = {}
         self._lock = threading.Lock()
         self._starting = threading.Lock()
         self._server_pid: Any = None
@@ -100,7 +105,7 @@ class Bridge:
 
     def _close(self, instance_id: Any) -> None:
         with suppress(RemoteError, NoAnswer, LuaError):
-            self._gateway.transport.call("plugin.CloseInstance", instance_id)
+            self._transport.call(CLOSE_INSTANCE, instance_id)
 
     def run(self, state: State, binding: Binding, phase: str) -> None:
         """Run one phase.
@@ -112,7 +117,7 @@ class Bridge:
         run = Run(binding.name, phase, state.elapsed)
         state.exchange.runs.append(run)
         state.phase, state.plugin = phase, binding
-        self._gateway.notify("run", state.exchange, run)
+        self._node.notify("run", state.exchange, run)
         try:
             self._run(state, binding, run)
         except Exit:
@@ -130,15 +135,15 @@ class Bridge:
             raise
         finally:
             run.duration = state.elapsed - run.start
-            problems.after_run(state, run, self._gateway.transport.mishaps())
-            self._gateway.notify("ran", state.exchange, run)
+            diagnostics.after_run(state, run, self._transport.handler_failures())
+            self._node.notify("ran", state.exchange, run)
 
     def _forget(self, run: Run) -> None:
         if run.event_id is not None:
-            self._gateway.transport.abandon(run.event_id)
+            self._transport.abandon(run.event_id)
 
     def _run(self, state: State, binding: Binding, run: Run) -> None:
-        quirks = self._gateway.quirks
+        quirks = self._node.quirks
         for attempt in range(RETRIES + 1):
             run.instance_id = self._instance(state, binding)
             try:
@@ -153,10 +158,10 @@ class Bridge:
                     state.log("warn", text, by_kong=True)
                     run.ended, run.error = "ret", None
                     continue
-                problems.no_answer(state, run, error)
+                diagnostics.no_answer(state, run, error, self._transport.timeout)
                 state.log("err", text, by_kong=True)
                 if run.event_id is not None:
-                    self._gateway.transport.abandon(run.event_id)
+                    self._transport.abandon(run.event_id)
                 if not quirks.fail_open:
                     raise LuaError(text) from None
                 return
@@ -180,15 +185,15 @@ class Bridge:
             return instance.id
         argument = {"Name": binding.name, "Config": binding.config_json()}
         try:
-            status = self._gateway.transport.call("plugin.StartInstance", argument)
+            status = self._transport.call(START_INSTANCE, argument)
             if not isinstance(status, dict):
                 raise LuaError(f"attempt to index the instance's status {status!r:.80}")
         except (RemoteError, NoAnswer) as error:
             state.log("err", f"starting instance: {error}", by_kong=True)
-            problems.bad_instance(state, binding, error)
+            diagnostics.bad_instance(state, binding, error)
             raise LuaError(str(error)) from None
         with self._lock:
-            self._instances[binding.id] = Instance(
+            self._instances[binding.id] = StartedInstance(
                 status.get("Id"), binding.name, binding.sequence
             )
         if instance is not None:
@@ -197,7 +202,7 @@ class Bridge:
 
     def _event(self, state: State, run: Run) -> None:
         argument = {"EventName": run.phase, "InstanceId": run.instance_id}
-        out = self._call(run, "plugin.HandleEvent", argument)
+        out = self._call(run, HANDLE_EVENT, argument)
         if isinstance(out, dict):
             run.event_id = out.get("EventId")
         while out is not None:
@@ -212,37 +217,37 @@ class Bridge:
 
     def _call(self, run: Run, method: Any, argument: Any) -> Any:
         run.round_trips += 1
-        return self._gateway.transport.call(method, argument)
+        return self._transport.call(method, argument)
 
     def _callback(self, state: State, run: Run, name: str, raw: Any) -> Any:
-        quirks = self._gateway.quirks
+        quirks = self._node.quirks
         args, cut = lua.arguments(raw, quirks)
         call = Callback(name, _written(args), run.plugin, run.phase, state.elapsed)
         run.callbacks.append(call)
-        hit = self._gateway.faults.match(name, len(run.callbacks), run.plugin, run.phase)
+        hit = self._node.faults.match(name, len(run.callbacks), run.plugin, run.phase)
         if hit:
             state.faulty = True
         if cut:
-            problems.cut_arguments(state, call, raw)
+            diagnostics.cut_arguments(state, call, raw)
         state.callback = call
         try:
             value, failure = self._pdk(state, call, args, hit)
         except LuaError as error:
             call.error = str(error)
             if "throw" not in hit:
-                problems.thrown(state, call)
+                diagnostics.thrown(state, call)
             if quirks.silent_throw:
                 raise
             value, failure = None, str(error)
         except Exit:
             if not quirks.silent_exit:
                 with suppress(RemoteError, NoAnswer):
-                    self._call(run, "plugin.Step", {"EventId": run.event_id})
+                    self._call(run, STEP, {"EventId": run.event_id})
             raise
         finally:
             state.callback = None
             call.duration = state.elapsed - call.start
-            self._gateway.notify("callback", state.exchange, call)
+            self._node.notify("callback", state.exchange, call)
         return self._step(run, call, value, failure, hit)
 
     def _pdk(
@@ -257,17 +262,17 @@ class Bridge:
             return None, str(hit["error"].value)
         if "answer" in hit:
             return answer_of(hit["answer"], call.args), None
-        own = self._gateway.functions.get(call.method)
+        own = self._node.functions.get(call.method)
         if own is not None:
             return own(*call.args), None
-        result = pdk.call(state, call.method, args)
-        if result is pdk.MISSING:
+        result = call_function(state, call.method, args)
+        if result is MISSING:
             state.log("err", f"could not find pdk method: {call.method}", by_kong=True)
-            problems.unknown_function(state, call)
+            diagnostics.unknown_function(state, call)
             return None, None
         if isinstance(result, Failure):
             call.error = result.text
-            return None, None if self._gateway.quirks.first_result_only else result.text
+            return None, None if self._node.quirks.first_result_only else result.text
         return result, None
 
     def _step(
@@ -278,11 +283,11 @@ class Bridge:
         failure: str | None,
         hit: dict[str, Fault],
     ) -> Any:
-        quirks = self._gateway.quirks
+        quirks = self._node.quirks
         method: Any
         if failure is not None:
             call.error = failure
-            method, data = "plugin.StepError", failure
+            method, data = STEP_ERROR, failure
         else:
             method, data = self._answer(call.method, value)
         call.step = method
@@ -293,26 +298,26 @@ class Bridge:
         if data is not None or not quirks.absent_data:
             argument["Data"] = data
         if "restart" in hit:
-            self._gateway.transport.restart()
+            self._transport.restart()
         if "disconnect" in hit:
             run.round_trips += 1
-            self._gateway.transport.break_off(method, argument)
+            self._transport.break_off(method, argument)
         return self._call(run, method, argument)
 
     def _answer(self, name: str, value: Any) -> tuple[Any, Any]:
         """The RPC method and the data that carry a result."""
-        quirks = self._gateway.quirks
+        quirks = self._node.quirks
         if name in MULTI_MAPS and isinstance(value, dict) and quirks.multi_maps:
-            value = MultiMap({key: _several(item) for key, item in value.items()})
+            value = MultiTable({key: _several(item) for key, item in value.items()})
         data = lua.sent(value, quirks)
         if quirks.method_key and isinstance(data, dict) and data.get("_method") is not None:
             return data["_method"], data
         function = FUNCTIONS.get(name)
         if function is None or not quirks.typed_steps:
-            return "plugin.Step", data
+            return STEP, data
         if function.step == "StepMultiMap" and not quirks.multi_maps:
-            return "plugin.Step", data
-        return f"plugin.{function.step}", data
+            return STEP, data
+        return PREFIX + function.step, data
 
 
 def _written(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,6 +8,8 @@ Rules kept here:
 
 * :func:`received` makes a decoded message what Lua makes of it, :func:`sent` makes a PDK result what
   the server reads; what in it is bytes goes as bin;
+* of a callback's arguments Lua passes on as many as LuaJIT takes for the length of their table, see
+  :mod:`pluginserver.spec.holes`;
 * nothing here knows the wire's bytes: see :mod:`pluginserver.testing.transports.wire`.
 """
 
@@ -20,10 +22,8 @@ from typing import Any, Final
 from msgpack import ExtType, Timestamp
 
 from ...spec import holes
+from ...spec.limits import EXACT
 from .quirks import Quirks
-
-EXACT: Final = 2**53
-"""The first integer that a double may not tell from its neighbour."""
 
 
 class LuaError(Exception):
@@ -41,7 +41,7 @@ NULL: Final = _Null()
 """A null in JSON that Kong decoded: a value, where nil is the absence of one.  It is sent as nil."""
 
 
-class MultiMap(dict[str, Any]):
+class MultiTable(dict[str, Any]):
     """A table of several values by name: stays a map when it is empty."""
 
 
@@ -94,7 +94,7 @@ def sent(value: Any, quirks: Quirks) -> Any:
         return value
     if kind is int or kind is float:
         return number(value) if quirks.lua_numbers else value
-    if isinstance(value, MultiMap):
+    if isinstance(value, MultiTable):
         return {key: sent(item, quirks) for key, item in value.items()}
     if isinstance(value, Mapping):
         return _sent_table({key: sent(item, quirks) for key, item in value.items()}, value, quirks)
@@ -131,7 +131,8 @@ def arguments(args: Any, quirks: Quirks) -> tuple[tuple[Any, ...], bool]:
     """The arguments with which Lua calls a PDK function.
 
     :param args: the callback's ``Args`` as decoded: a list, or anything else as the one argument.
-    :returns: the arguments, and whether a None cut something off.
+    :returns: the arguments, and whether a value got lost behind a None: Lua passes on as many as the
+        length of their table says.
     """
     if isinstance(args, dict):
         args = received(args)
@@ -144,8 +145,8 @@ def arguments(args: Any, quirks: Quirks) -> tuple[tuple[Any, ...], bool]:
         return tuple(values), False
     if not quirks.cut_at_none:
         return tuple(values), False
-    count = holes.received(values)
-    return tuple(values[:count]), any(item is not None for item in values[count:])
+    end = holes.border(values)
+    return tuple(values[:end]), any(item is not None for item in values[end:])
 
 
 def _array_part(entries: dict[Any, Any]) -> list[Any]:

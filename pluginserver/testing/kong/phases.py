@@ -1,9 +1,9 @@
-"""The life of a request in Kong: certificate, rewrite, access, the service, response, log.
+"""A request's cycle through Kong: certificate, rewrite, access, the service, response, log.
 
 Rules kept here, as Kong has them:
 
 * in ``certificate`` and ``rewrite`` only global plugins run, for there is no route yet;
-* an exit in ``access`` ends the phase for the other plugins, but every plugin that the request meets
+* an exit in ``access`` ends the phase for the other plugins, but every plugin that applies to the request
   still gets its ``log``; an exit in ``rewrite`` leaves the log to the global plugins;
 * with a plugin that has ``response``, or after ``enable_buffering``, the service's response is
   buffered and then handed to the ``response`` handlers; a response of Kong's own is not;
@@ -13,20 +13,18 @@ Rules kept here, as Kong has them:
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from ..pdk.node import is_trusted
 from ..pdk.response import answer, error_response
-from .client import Bridge, ClientGone
+from .client import ClientGone, KongClient
 from .headers import Headers, same
 from .lua import LuaError
 from .messages import Response, ServiceRequest
+from .node import Node
 from .router import Binding, Entity, find_route, rank, upstream_path
 from .state import Exit, State
 from .upstream import HOP_BY_HOP, Upstream, send
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
 
 SERVER: Final = "kong/3.10.0"
 CLIENT_CLOSED: Final = 499
@@ -42,15 +40,20 @@ class HandshakeFailed(Exception):
     """A plugin failed in ``certificate``: the client's TLS handshake fails, there is no response."""
 
 
-class Life:
-    """One request's way through the gateway."""
+class RequestCycle:
+    """One request's way through Kong's phases.
 
-    def __init__(self, gateway: Gateway, bridge: Bridge, state: State) -> None:
-        self._gateway = gateway
-        self._bridge = bridge
+    :param node: the node that it runs on.
+    :param client: runs the phases of plugins.
+    :param state: the request.
+    """
+
+    def __init__(self, node: Node, client: KongClient, state: State) -> None:
+        self._node = node
+        self._client = client
         self._state = state
-        self._met: list[Binding] | None = None
-        """The plugins that the request meets; None before it has a route."""
+        self._applied: list[Binding] | None = None
+        """The plugins that apply to the request; None before it has a route."""
 
     def answer(self) -> Response:
         """Everything up to the response.
@@ -74,11 +77,11 @@ class Life:
 
     def log(self) -> None:
         """The ``log`` phase, after the client has its response."""
-        met = self._globals() if self._met is None else self._met
-        for binding in met:
+        applied = self._globals() if self._applied is None else self._applied
+        for binding in applied:
             if "log" in binding.info.phases:
                 try:
-                    self._bridge.run(self._state, binding, "log")
+                    self._client.run(self._state, binding, "log")
                 except (LuaError, Exit, ClientGone):
                     continue
 
@@ -89,33 +92,33 @@ class Life:
             raise HandshakeFailed(str(error)) from None
 
     def _globals(self) -> list[Binding]:
-        return [one for one in self._gateway.ordered() if one.is_global and one.enabled]
+        return [one for one in self._node.ordered() if one.is_global and one.enabled]
 
     def _phase(self, phase: str, bindings: list[Binding]) -> None:
         for binding in bindings:
             if phase in binding.info.phases:
-                self._bridge.run(self._state, binding, phase)
+                self._client.run(self._state, binding, phase)
 
     def _access(self) -> Response | None:
         """The router and the ``access`` phase; a response when the request ends there."""
         state = self._state
-        match = find_route(self._gateway.routes, state.request)
+        match = find_route(self._node.routes, state.request)
         if match is None:
             state.source = "exit"
             return error_response(state, 404, "no Route matched with those values")
         self._take_route(match.route, match.prefix, match.captures)
-        self._met = []
+        self._applied = []
         response: Response | None = None
-        for name in self._gateway.names_by_priority():
-            binding = self._meets(name)
+        for name in self._node.names_by_priority():
+            binding = self._applying(name)
             if binding is None:
                 continue
-            self._met.append(binding)
+            self._applied.append(binding)
             if "response" in binding.info.phases:
                 state.buffered = True
             if response is None and "access" in binding.info.phases:
                 try:
-                    self._bridge.run(state, binding, "access")
+                    self._client.run(state, binding, "access")
                 except Exit as given:
                     state.source = given.source
                     response = given.response
@@ -133,7 +136,7 @@ class Life:
         state.route = route
         state.captures = captures
         linked = route.data.get("service")
-        state.service = self._gateway.services_by_id.get(linked["id"]) if linked else None
+        state.service = self._node.services_by_id.get(linked["id"]) if linked else None
         strip = bool(route.data["strip_path"])
         if strip and prefix not in (None, "/"):
             state.stripped_prefix = prefix
@@ -146,13 +149,13 @@ class Life:
         if route.data["preserve_host"] and state.upstream_host is None:
             state.upstream_host = state.request.headers.get("host")
 
-    def _meets(self, name: str) -> Binding | None:
-        """The configuration of a plugin that this request meets."""
+    def _applying(self, name: str) -> Binding | None:
+        """The configuration of a plugin that applies to this request."""
         state = self._state
         consumer = None if state.consumer is None else state.consumer.get("id")
         fitting = [
             one
-            for one in self._gateway.bindings
+            for one in self._node.bindings
             if one.name == name
             and one.enabled
             and one.route in (None, state.route)
@@ -166,7 +169,7 @@ class Life:
         state, exchange = self._state, self._state.exchange
         request = exchange.service_request = self._service_request()
         exchange.service_start = state.elapsed
-        self._gateway.notify("service", exchange, request)
+        self._node.notify("service", exchange, request)
         began = monotonic()
         try:
             response = send(self._upstream(), request)
@@ -185,7 +188,7 @@ class Life:
         if not state.buffered:
             return Response(state.status, response.body, state.response_headers)
         try:
-            self._phase("response", self._met or [])
+            self._phase("response", self._applied or [])
         except LuaError:
             return self._unexpected()
         return Response(state.status, response.body, state.response_headers)
@@ -204,13 +207,13 @@ class Life:
 
     def _upstream(self) -> Upstream:
         state = self._state
-        if state.target is not None and state.target[0] in self._gateway.upstreams:
-            return self._gateway.upstreams[state.target[0]]
+        if state.target is not None and state.target[0] in self._node.upstreams:
+            return self._node.upstreams[state.target[0]]
         assert state.service is not None
-        return self._gateway.upstream_of(state.service)
+        return self._node.upstream_of(state.service)
 
     def _service_request(self) -> ServiceRequest:
-        state, _gateway = self._state, self._gateway
+        state = self._state
         assert state.service is not None and state.upstream_path is not None
         service = state.service.data
         host, port = state.target or (service["host"], service["port"])

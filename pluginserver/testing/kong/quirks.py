@@ -14,7 +14,7 @@ class Quirks:
     """Kong's habits on the wire and in its PDK; facts of Kong 3.10 unless said otherwise.
 
     :param cut_at_none: a None among the arguments of a callback may cut off what follows it, as LuaJIT
-        makes it of a table with holes.
+        counts: ``(1, None, x)`` arrives as ``(1,)``, but ``(None, x)`` whole.
     :param first_result_only: of a Lua function's results only the first comes back, so that a failed
         call answers None.  Off: the failure comes as ``StepError``, as older clients send it.
     :param absent_data: a nil result is sent as a step without ``Data``.  Off: ``Data`` is nil.

@@ -3,7 +3,7 @@
 Rules kept here:
 
 * an entity's ``data`` is the map that Kong's PDK hands out, with Kong's defaults for what is not given;
-* of several configurations of one plugin a request meets one: the most specific (:func:`rank`);
+* of several configurations of one plugin one applies to a request: the most specific (:func:`rank`);
 * of several routes that match, the one with the most criteria wins, then the longest path.
 """
 
@@ -13,19 +13,18 @@ import itertools
 import json
 import re
 import time
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import attrs
 
-from ..pdk.request import normalize
 from ..transports.base import PluginInfo, Source
+from .configuration import complete, resolved
 from .messages import Request
 
-if TYPE_CHECKING:
-    from ..gateway import Gateway
-
 _numbers = itertools.count(1)
+_RESERVED: Final = frozenset(b"!*'();:@&=+$,/?%#[]")
 
 SERVICE_DEFAULTS: Final[dict[str, Any]] = {
     "protocol": "http",
@@ -48,6 +47,32 @@ ROUTE_DEFAULTS: Final[dict[str, Any]] = {
 }
 
 
+class Administration(Protocol):
+    """What entities and bindings ask of the gateway on which they are set up."""
+
+    @property
+    def workspace_id(self) -> str:
+        """The id of the workspace that everything is in."""
+
+    @property
+    def vault(self) -> Mapping[str, str]:
+        """The secrets by name."""
+
+    def bind(
+        self,
+        source: Source,
+        config: Mapping[str, Any] | None = None,
+        *,
+        route: Entity | None = None,
+        service: Entity | None = None,
+        consumer: Entity | None = None,
+    ) -> Binding:
+        """Put a plugin on any combination of route, service and consumer."""
+
+    def unbind(self, binding: Binding) -> None:
+        """Take a plugin off; its instance is closed."""
+
+
 @attrs.define(eq=False)
 class Entity:
     """A route, a service or a consumer.
@@ -57,7 +82,7 @@ class Entity:
     :param data: the entity as Kong has it; may be changed between requests.
     """
 
-    gateway: Gateway = attrs.field(repr=False)
+    gateway: Administration = attrs.field(repr=False)
     kind: str
     data: dict[str, Any]
 
@@ -71,7 +96,9 @@ class Entity:
         return self.gateway.bind(source, config, **{self.kind: self})
 
 
-def make(gateway: Gateway, kind: str, defaults: dict[str, Any], given: dict[str, Any]) -> Entity:
+def make(
+    gateway: Administration, kind: str, defaults: dict[str, Any], given: dict[str, Any]
+) -> Entity:
     """A new entity with what was given, and Kong's defaults for the rest."""
     now = int(time.time())
     data = {
@@ -95,10 +122,10 @@ class Binding:
     :param route: the route that it is bound to; None for any.
     :param service: the service that it is bound to; None for any.
     :param consumer: the consumer that it is bound to; None for any.
-    :param enabled: whether requests meet it.
+    :param enabled: whether it applies to requests at all.
     """
 
-    gateway: Gateway = attrs.field(repr=False)
+    gateway: Administration = attrs.field(repr=False)
     info: PluginInfo
     config: dict[str, Any]
     route: Entity | None = None
@@ -128,7 +155,7 @@ class Binding:
 
         :raises GatewayError: when the configuration does not fit the plugin's schema.
         """
-        self.config = self.gateway.complete(self.info, config)
+        self.config = complete(self.info, config)
         self.sequence = next(_numbers)
 
     def remove(self) -> None:
@@ -142,11 +169,10 @@ class Binding:
             for kind, entity in zip(("route", "service", "consumer"), self.scope, strict=True)
         }
         workspace = self.gateway.workspace_id
-        key = ":".join(("plugins", self.name, *ids.values(), "", workspace))
         own = {
-            **self.gateway.resolved(self.config),
+            **resolved(self.gateway.vault, self.config),
             "__seq__": self.sequence,
-            "__key__": key,
+            "__key__": ":".join(("plugins", self.name, *ids.values(), "", workspace)),
             "__ws_id": workspace,
             "__plugin_id": self.id,
         }
@@ -245,3 +271,27 @@ def upstream_path(base: str, prefix: str | None, strip: bool, path: str) -> str:
     if base.endswith("/"):
         return base + rest if rest or slash or base == "/" else base[:-1]
     return f"{base}/{rest}" if rest or slash else base
+
+
+def normalize(path: str) -> str:
+    """A path as Kong normalises it: decoded but for reserved characters, dots and slashes settled."""
+    decoded = re.sub(
+        rb"%([0-9A-Fa-f]{2})", _decode_one, path.encode("utf-8", "surrogateescape")
+    ).decode("utf-8", "surrogateescape")
+    out: list[str] = []
+    parts = re.sub("/+", "/", decoded).split("/")[1:]
+    for place, part in enumerate(parts):
+        last = place == len(parts) - 1
+        if part == "..":
+            out = out[:-1]
+        elif part != ".":
+            out.append(part)
+            continue
+        if last:
+            out.append("")
+    return "/" + "/".join(out)
+
+
+def _decode_one(match: re.Match[bytes]) -> bytes:
+    byte = int(match[1], 16)
+    return match[0].upper() if byte in _RESERVED else bytes((byte,))

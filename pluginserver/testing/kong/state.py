@@ -11,15 +11,13 @@ to.  Rules kept here:
 from __future__ import annotations
 
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..record.exchange import Callback, Change, Exchange, LogLine
 from .headers import Headers
 from .messages import TLS, Request, Response
-
-if TYPE_CHECKING:
-    from ..gateway import Gateway
-    from .router import Binding, Entity
+from .node import Node
+from .router import Binding, Entity
 
 
 class Exit(Exception):
@@ -43,12 +41,12 @@ class Failure:
 class State:
     """One request on its way through Kong.
 
-    :param gateway: whose request it is.
+    :param node: whose request it is.
     :param exchange: its record.
     """
 
-    def __init__(self, gateway: Gateway, exchange: Exchange) -> None:
-        self.gateway = gateway
+    def __init__(self, node: Node, exchange: Exchange) -> None:
+        self.node = node
         self.exchange = exchange
         self.request: Request = exchange.request
         self.tls = self.request.tls or (TLS() if self.request.scheme == "https" else None)
@@ -86,9 +84,9 @@ class State:
         self.credential: dict[str, Any] | None = None
         self.captures: dict[int | str, str] = {}
         self.stripped_prefix: str | None = None
-        self.ctx: dict[Any, Any] = dict(gateway.ctx)
-        self.shared: dict[Any, Any] = dict(gateway.shared)
-        self.vars: dict[str, Any] = dict(gateway.vars)
+        self.ctx: dict[Any, Any] = dict(node.ctx)
+        self.shared: dict[Any, Any] = dict(node.shared)
+        self.vars: dict[str, Any] = dict(node.vars)
         self.serialize_values: dict[str, Any] = {}
         self.client_verify: str | None = None
 
@@ -118,7 +116,7 @@ class State:
     def log(self, level: str, message: str, by_kong: bool = False) -> None:
         """Write a line to Kong's log."""
         plugin = None if by_kong or self.plugin is None else self.plugin.name
-        self.gateway.take_log(
+        self.node.take_log(
             LogLine(level, message, plugin, self.phase, self.elapsed), self.exchange
         )
 

@@ -16,17 +16,17 @@ _REFERENCE: Final = re.compile(r"\{vault://[a-z0-9-]+/.+\}", re.DOTALL)
 
 @pdk("kong.cluster.get_id")
 def cluster_id(state: State) -> str:
-    return state.gateway.cluster_id
+    return state.node.cluster_id
 
 
 @pdk("kong.node.get_id")
 def node_id(state: State) -> str:
-    return state.gateway.node_id
+    return state.node.node_id
 
 
 @pdk("kong.node.get_hostname")
 def node_hostname(state: State) -> str:
-    return state.gateway.hostname
+    return state.node.hostname
 
 
 @pdk("kong.node.get_memory_stats")
@@ -43,9 +43,7 @@ def node_memory_stats(state: State, unit: Any = None, scale: Any = None) -> dict
         return octets if factor == 1 else f"{octets / factor:.{int(scale)}f} {suffix}"
 
     return {
-        "workers_lua_vms": [
-            {"pid": state.gateway.worker_pid, "http_allocated_gc": size(47_104_000)}
-        ],
+        "workers_lua_vms": [{"pid": state.node.worker_pid, "http_allocated_gc": size(47_104_000)}],
         "lua_shared_dicts": {
             name: {"allocated_slabs": size(used), "capacity": size(capacity)}
             for name, (used, capacity) in _SHARED_DICTS.items()
@@ -96,11 +94,11 @@ def _variable(state: State, name: str) -> Any:
         "content_length": state.headers.get("content-length"),
         "content_type": state.headers.get("content-type"),
         "host": request.host,
-        "hostname": state.gateway.hostname,
+        "hostname": state.node.hostname,
         "https": "on" if state.tls else "",
         "is_args": "?" if state.query else "",
         "nginx_version": "1.27.1",
-        "pid": state.gateway.worker_pid,
+        "pid": state.node.worker_pid,
         "query_string": state.query or None,
         "remote_port": request.client_port,
         "request": f"{request.method} {request.target} HTTP/{request.http_version}",
@@ -172,7 +170,7 @@ def subsystem(state: State) -> str:
 
 @pdk("kong.nginx.get_statistics")
 def statistics(state: State) -> dict[str, int]:
-    total = state.gateway.requests
+    total = state.node.requests
     return {
         "connections_accepted": total,
         "connections_active": 1,
@@ -201,7 +199,7 @@ def is_trusted(state: State, address: str) -> bool:
     except ValueError:
         return False
     return any(
-        ip in ipaddress.ip_network(network, strict=False) for network in state.gateway.trusted_ips
+        ip in ipaddress.ip_network(network, strict=False) for network in state.node.trusted_ips
     )
 
 
@@ -240,7 +238,7 @@ def vault_get(state: State, reference: Any) -> Any:
 
 def secret(state: State, reference: str) -> str | None:
     """The secret behind a reference, None when the vaults have none."""
-    return state.gateway.secret(reference)
+    return state.node.secret(reference)
 
 
 @pdk("kong.vault.update")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -13,14 +12,13 @@ from urllib.parse import unquote_to_bytes
 from ..kong.headers import text
 from ..kong.lua import NULL, LuaError
 from ..kong.messages import host_name
+from ..kong.router import normalize
 from ..kong.state import Failure, State
 from .node import is_trusted
 from .table import pdk, want_limit, want_string
 
 BODY_BUFFER: Final = 8192
 """nginx's ``client_body_buffer_size``, as Kong sets it."""
-
-_RESERVED: Final = frozenset(b"!*'();:@&=+$,/?%#[]")
 
 
 def _trusted_header(state: State, name: str) -> str | None:
@@ -131,7 +129,7 @@ def get_headers(state: State, max_headers: Any = None) -> dict[str, Any]:
 
 @pdk("kong.request.get_raw_body")
 def get_raw_body(state: State, max_allowed_file_size: Any = None) -> bytes | Failure:
-    limited = state.gateway.quirks.body_limit
+    limited = state.node.quirks.body_limit
     if limited and len(state.body) > BODY_BUFFER and max_allowed_file_size is None:
         raise LuaError(
             "bad argument to the binary packer: request body did not fit into client body buffer, "
@@ -260,27 +258,3 @@ def decode_multipart(body: bytes, content_type: str) -> Any:
         else:
             out[name] = value
     return out
-
-
-def normalize(path: str) -> str:
-    """A path as Kong normalises it: decoded but for reserved characters, dots and slashes settled."""
-    decoded = re.sub(
-        rb"%([0-9A-Fa-f]{2})", _decode_one, path.encode("utf-8", "surrogateescape")
-    ).decode("utf-8", "surrogateescape")
-    out: list[str] = []
-    parts = re.sub("/+", "/", decoded).split("/")[1:]
-    for place, part in enumerate(parts):
-        last = place == len(parts) - 1
-        if part == "..":
-            out = out[:-1]
-        elif part != ".":
-            out.append(part)
-            continue
-        if last:
-            out.append("")
-    return "/" + "/".join(out)
-
-
-def _decode_one(match: re.Match[bytes]) -> bytes:
-    byte = int(match[1], 16)
-    return match[0].upper() if byte in _RESERVED else bytes((byte,))

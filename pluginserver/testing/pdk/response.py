@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, Final, NoReturn
 
 from ...pdk.response import MESSAGES
@@ -126,26 +127,55 @@ def answer(state: State, status: int, body: Any, headers: dict[str, list[Any]]) 
 def error_response(
     state: State, status: int, message: Any = None, headers: dict[str, list[Any]] | None = None
 ) -> Response:
-    """Kong's error page, in the form that the client accepts."""
+    """Kong's error page: in the form that the headers name, else in the one that the client accepts.
+
+    :raises LuaError: when the headers name a form of which Kong has no page.
+    """
     if isinstance(message, (list, dict)):
         return answer(state, status, message, headers or {})
     words = message or MESSAGES.get(status) or f"The upstream server responded with {status}"
-    accepted = state.headers.get("accept", "").lower()
-    identity = state.exchange.id
-    kind, body = (
-        "application/json; charset=utf-8",
-        (
-            f'{{\n  "message":{json.dumps(words, ensure_ascii=False)},\n  "request_id":"{identity}"\n}}'
-        ),
-    )
-    for media, form in _TEMPLATES.items():
-        if accepted.startswith(media):
-            kind, body = f"{media}; charset=utf-8", form.format(words=words, identity=identity)
-            break
+    named = (headers or {}).get("Content-Type")
+    kind = str(named[0]) if named else _accepted(",".join(state.headers.all("accept")))
+    media = kind.removesuffix(_UTF8)
+    if media not in _PAGES:
+        raise LuaError("bad argument #1 to 'fmt' (string expected, got nil)")
+    if media == _JSON:
+        words = json.dumps(words, ensure_ascii=False)
+    body = _PAGES[media].format(words=words, identity=state.exchange.id)
     return answer(state, status, body, {"Content-Type": [kind], **(headers or {})})
 
 
-_TEMPLATES: Final = {
+def _accepted(accept: str) -> str:
+    """The content type that an ``Accept`` header asks for: the first one of the highest quality.
+
+    What Kong has no page for counts as JSON.
+    """
+    best, found = 0.0, _JSON
+    for choice in accept.split(","):
+        match = _CHOICE.match(choice.strip())
+        quality = float(match["quality"] or 1) if match else 0.0
+        if match and quality > best:
+            best = quality
+            media = match["media"]
+            found = media if media in _PAGES else _RANGES.get(media, _JSON)
+    return found + _UTF8
+
+
+_CHOICE: Final = re.compile(
+    r"""(?P<media> (?: [a-z0-9][-a-z0-9!#$&^_+.]+ | \* ) / (?: [a-z0-9][-a-z0-9!#$&^_+.]+ | \* ) )
+    (?: \s*;\s* q=(?P<quality> 1(?:\.0{0,3})? | 0(?:\.\d{0,3})? )
+      | \s*;\s* [a-z0-9][-a-z0-9!#$&^_+.]+ (?:=[^;]*)? )*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""One choice of an ``Accept`` header."""
+
+_UTF8: Final = "; charset=utf-8"
+_JSON: Final = "application/json"
+_RANGES: Final = {"text/*": "text/plain"}
+"""Which page a range of media types gets, when that is not JSON."""
+
+_PAGES: Final = {
+    _JSON: '{{\n  "message":{words},\n  "request_id":"{identity}"\n}}',
     "text/plain": "{words}\nrequest_id: {identity}\n",
     "text/html": (
         '<!doctype html>\n<html>\n  <head>\n    <meta charset="utf-8">\n    <title>Error</title>\n'

@@ -40,7 +40,7 @@ _PATH_SAFE: Final = "/!$&'()*+,;=:@-._~%"
 @pdk("kong.service.set_upstream")
 def set_upstream(state: State, host: Any) -> Any:
     name = want_string(host, "host")
-    if name not in state.gateway.upstreams:
+    if name not in state.node.upstreams:
         return Failure(f"could not find an Upstream named '{name}'")
     _set_target(state, name, None)
     return True
@@ -237,7 +237,7 @@ def get_header(state: State, name: Any) -> str | None:
 def get_headers(state: State, max_headers: Any = None) -> dict[str, Any]:
     limit = want_limit(max_headers, "max_headers")
     if state.service_response is None or (
-        state.phase == "response" and state.gateway.quirks.no_service_headers
+        state.phase == "response" and state.node.quirks.no_service_headers
     ):
         return {}
     return gather(state.service_response.headers.pairs(), limit)

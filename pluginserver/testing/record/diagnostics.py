@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ...errors import EventEndedError, PhaseError
 from ...events.event import AFTER, EXIT, HIDDEN, UNEXPECTED, place
 from ...spec.functions import FUNCTIONS
+from ...spec.phases import PHASES
 from ..kong import lua
+from ..kong.router import Binding
 from ..kong.state import State
-from ..transports.base import Mishap
+from ..transports.base import HandlerFailure
 from ..transports.wire import NoAnswer
 from .exchange import Callback, Exchange, Problem, Run
 
-if TYPE_CHECKING:
-    from ..kong.router import Binding
-
-ORDER: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
 _FAILED: Final = "plugin {} failed in {}: "
 
 
@@ -106,15 +104,17 @@ def _where(method: str) -> str:
     function = FUNCTIONS[method]
     if function.unusable:
         return f"it {function.unusable}"
-    phases = ", ".join(phase for phase in ORDER if phase in function.phases)
+    phases = ", ".join(phase for phase in PHASES if phase in function.phases)
     return f"Kong offers it in {phases} only; elsewhere it throws, and the client gets a 500"
 
 
-def no_answer(state: State, run: Run, error: Exception) -> None:
-    """The server gave no answer, or an error, to ``HandleEvent`` or a step."""
+def no_answer(state: State, run: Run, error: Exception, seconds: float) -> None:
+    """The server gave no answer, or an error, to ``HandleEvent`` or a step.
+
+    :param seconds: how long an answer was waited for.
+    """
     last = f"after {shown(run.callbacks[-1])}" if run.callbacks else "before its first callback"
     if isinstance(error, NoAnswer) and error.timed_out:
-        seconds = state.gateway.transport.timeout
         _note(
             state,
             run,
@@ -151,18 +151,18 @@ def bad_instance(state: State, binding: Binding, error: Exception) -> None:
     )
 
 
-def after_run(state: State, run: Run, mishaps: list[Mishap]) -> None:
+def after_run(state: State, run: Run, failures: list[HandlerFailure]) -> None:
     """Look at a phase that is over: what the handler raised, and what it left behind."""
-    for mishap in mishaps:
-        if mishap.kind == "leaked greenlet":
+    for failure in failures:
+        if failure.kind == "leaked greenlet":
             _note(
                 state,
                 run,
                 "leaked greenlet",
                 f"{run.plugin} leaves a greenlet of its own suspended at the end of {run.phase} "
-                f"({mishap.text}): end it, or nobody ever will",
+                f"({failure.text}): end it, or nobody ever will",
             )
-    error = next((mishap.error for mishap in mishaps if mishap.error is not None), None)
+    error = next((failure.error for failure in failures if failure.error is not None), None)
     told = _told(run)
     if error is not None:
         text = f"{type(error).__name__}: {error}{place(error)}"

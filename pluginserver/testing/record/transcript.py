@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ...spec.methods import STEP_ERROR
 from .diagnostics import short
 from .exchange import Callback, Exchange, Run
 
@@ -69,7 +70,7 @@ def _callback(call: Callback) -> Iterator[str]:
     args = ", ".join(short(arg) for arg in call.args)
     if call.step is None:
         answer = f"throws: {call.error}" if call.error else "no answer"
-    elif call.step == "plugin.StepError":
+    elif call.step == STEP_ERROR:
         answer = f"StepError {short(call.error)}"
     else:
         answer = short(call.answer)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import attrs
 
+from ...spec.methods import GET_PLUGIN_INFO
 from .wire import RemoteError
 
 Source: TypeAlias = "str | os.PathLike[str] | ModuleType | type"
@@ -42,7 +43,7 @@ class PluginInfo:
 
 
 @attrs.frozen
-class Mishap:
+class HandlerFailure:
     """Something that went wrong in a handler, seen from inside the plugin server's process.
 
     :param event_id: the event.
@@ -82,7 +83,7 @@ class Transport(Protocol):
     def abandon(self, event_id: int) -> None:
         """Kong has forgotten an event: clean up what would wait for its time-out."""
 
-    def mishaps(self) -> list[Mishap]:
+    def handler_failures(self) -> list[HandlerFailure]:
         """What went wrong in handlers since the last call, where that can be seen."""
 
     def restart(self) -> None:
@@ -101,7 +102,7 @@ def describe(transport: Transport, name: str) -> PluginInfo:
     :raises GatewayError: when the server does not know it.
     """
     try:
-        found = transport.call("plugin.GetPluginInfo", name)
+        found = transport.call(GET_PLUGIN_INFO, name)
     except RemoteError as error:
         raise GatewayError(f"the plugin server cannot describe {name!r}: {error}") from None
     return PluginInfo(

@@ -30,7 +30,7 @@ from ...rpc.frames import packer
 from ...rpc.instances import Instances
 from ...rpc.methods import RAISE, START, Methods, control, first_id
 from ...runtime.requests import LATE, PACK_ERRORS, result, unsendable
-from .base import Mishap, Source
+from .base import HandlerFailure, Source
 from .plugins import Collection
 from .watchdog import WATCHDOG
 from .wire import NoAnswer, RemoteError
@@ -61,7 +61,7 @@ class InProcess:
         self.timeout = timeout
         self.on_notification: Callable[[Any, Any], None] = lambda _label, _argument: None
         self._plugins = plugins
-        self._mishaps: list[Mishap] = []
+        self._mishaps: list[HandlerFailure] = []
         self._waiting: dict[int, _Live] = {}
         self._pack = packer()
         self._ids = itertools.count(first_id())
@@ -107,7 +107,7 @@ class InProcess:
             self._look_for_greenlets(live)
             live.end()
 
-    def mishaps(self) -> list[Mishap]:
+    def handler_failures(self) -> list[HandlerFailure]:
         """What handlers raised and left behind since the last call."""
         out, self._mishaps = self._mishaps, []
         return out
@@ -125,7 +125,7 @@ class InProcess:
         self._plugins.drop()
 
     def _failed(self, event: Event, error: BaseException) -> None:
-        self._mishaps.append(Mishap(event.id, "raised", error))
+        self._mishaps.append(HandlerFailure(event.id, "raised", error))
 
     def _start(self, handler: Handler) -> Any:
         live = _Live(Event(next(self._ids), handler))
@@ -212,7 +212,7 @@ class InProcess:
                 code = made.gr_frame.f_code
                 text = f"in {code.co_qualname if hasattr(code, 'co_qualname') else code.co_name}, "
                 text += f"{code.co_filename}:{made.gr_frame.f_lineno}"
-                self._mishaps.append(Mishap(live.event.id, "leaked greenlet", None, text))
+                self._mishaps.append(HandlerFailure(live.event.id, "leaked greenlet", None, text))
 
 
 def _descends(made: greenlet.greenlet, ancestor: greenlet.greenlet) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from ...server import PluginServer
 from ..kong.quirks import Quirks
-from .base import GatewayError, Mishap, Source
+from .base import GatewayError, HandlerFailure, Source
 from .plugins import Collection
 from .wire import Client, Connection, NoAnswer
 
@@ -67,7 +67,7 @@ class Socket:
     def abandon(self, event_id: int) -> None:
         """Nothing: Kong does not tell the server."""
 
-    def mishaps(self) -> list[Mishap]:
+    def handler_failures(self) -> list[HandlerFailure]:
         """Nothing: what goes on inside the server is not seen from here."""
         return []
 

@@ -18,8 +18,9 @@ import pytest
 from support.paths import HELLO
 
 from pluginserver import PluginServer
-from pluginserver.testing.conformance.checks import CHECKS, PHASES, Probe
+from pluginserver.testing.conformance.checks import CHECKS
 from pluginserver.testing.conformance.command import Outcome, main, run, table
+from pluginserver.testing.conformance.probe import PHASES, Probe
 from pluginserver.testing.kong.quirks import Quirks
 from pluginserver.testing.transports.base import GatewayError
 from pluginserver.testing.transports.sockets import Socket

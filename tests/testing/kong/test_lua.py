@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pluginserver.testing.kong import lua
-from pluginserver.testing.kong.lua import NULL, LuaError, MultiMap
+from pluginserver.testing.kong.lua import NULL, LuaError, MultiTable
 from pluginserver.testing.kong.quirks import Quirks
 
 ON = Quirks()
@@ -42,8 +42,8 @@ OFF = Quirks.none()
         ({"a": None, "b": 1}, {"b": 1}),
         ({"a": NULL, "b": [NULL]}, {"a": None, "b": [None]}),
         ((1, 2), [1, 2]),
-        (MultiMap(), {}),
-        (MultiMap(a=["1"], b=[]), {"a": ["1"], "b": []}),
+        (MultiTable(), {}),
+        (MultiTable(a=["1"], b=[]), {"a": ["1"], "b": []}),
     ],
 )
 def test_what_kong_sends(value: Any, arrives: Any) -> None:
@@ -106,6 +106,25 @@ def test_what_lua_makes_of_a_message(value: Any, held: Any) -> None:
 )
 def test_arguments(args: Any, called_with: tuple[Any, ...], cut: bool) -> None:
     assert lua.arguments(args, ON) == (called_with, cut)
+
+
+@pytest.mark.parametrize(
+    ("args", "count"),
+    [
+        ([None, "x"], 2),
+        ([1, None, "x"], 1),
+        ([None, None, "x"], 0),
+        ([None, "x", "y"], 3),
+        ([1, None, "x", "y"], 4),
+        ([1, 2, None, "x"], 4),
+    ],
+)
+def test_arguments_with_holes_arrive_as_luajit_counts_them(args: list[Any], count: int) -> None:
+    assert lua.arguments(args, ON) == (tuple(args[:count]), count < len(args))
+
+
+def test_nones_at_the_end_cut_nothing_off() -> None:
+    assert lua.arguments(["a", None, None], ON) == (("a",), False)
 
 
 def test_arguments_are_not_cut_in_a_kinder_kong() -> None:

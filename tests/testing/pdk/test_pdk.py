@@ -23,8 +23,8 @@ from pluginserver.testing import (
     pdk,
 )
 from pluginserver.testing.kong.lua import NULL, LuaError
+from pluginserver.testing.kong.router import normalize
 from pluginserver.testing.kong.state import Exit, Failure, State
-from pluginserver.testing.pdk.request import normalize
 from pluginserver.testing.record.exchange import Callback
 
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -40,7 +40,7 @@ def a_state(phase: str = "access", gateway: Gateway | None = None, **more: Any) 
     method = more.pop("method", "GET")
     url = more.pop("url", "http://Example.com:8000/t/%61%2Fb//c/../d?a=1&a=2&b&c=&d=+%20")
     request = make_request(method, url, **more)
-    state = State(kong, Exchange("0" * 32, 1700000000.1239, request))
+    state = State(kong.node, Exchange("0" * 32, 1700000000.1239, request))
     state.phase = phase
     service = kong.service("echo", path="/base")
     state.route = kong.route("/t", service=service, name="r")
@@ -167,6 +167,7 @@ def test_what_functions_return(name: str, args: tuple[Any, ...], result: Any) ->
         ("access", "client.load_consumer", ("bob",), "not a uuid"),
         ("access", "client.authenticate", (), "either credential or consumer"),
         ("access", "client.authenticate", ("bob",), "consumer must be a table or nil"),
+        ("access", "client.authenticate", (None, "key"), "credential must be a table or nil"),
         ("access", "client.tls.set_client_verify", (1,), "must be a string"),
         ("access", "client.tls.set_client_verify", ("YES",), "unknown client verify"),
         ("access", "service.set_upstream", (1,), "host must be a string"),
@@ -469,6 +470,14 @@ def test_headers_set_before_an_exit_are_sent_with_it() -> None:
         ("text/html", "text/html", "<p>Not found.</p>"),
         ("text/plain", "text/plain", "Not found\n"),
         ("application/xml", "application/xml", "<message>Not found</message>"),
+        ("text/*", "text/plain", "Not found\n"),
+        ("application/*", "application/json", '"message":"Not found"'),
+        ("image/png", "application/json", '"message":"Not found"'),
+        ("image/png, text/html", "application/json", '"message":"Not found"'),
+        ("application/json;q=0.5, text/html", "text/html", "<p>Not found.</p>"),
+        ("text/html;q=0.2, application/xml;q=0.9, */*;q=0.1", "application/xml", "<message>"),
+        ("text/html;q=0", "application/json", '"message":"Not found"'),
+        ("nonsense", "application/json", '"message":"Not found"'),
     ],
 )
 def test_error_pages(accept: str | None, content_type: str, word: str) -> None:
@@ -480,6 +489,24 @@ def test_error_pages(accept: str | None, content_type: str, word: str) -> None:
     assert response.headers["content-type"].startswith(content_type)
     assert word in response.text
     assert "0" * 32 in response.text
+
+
+def test_several_accept_headers_are_one() -> None:
+    state = a_state(headers=[("accept", "text/plain;q=0.1"), ("accept", "text/html")])
+    with pytest.raises(Exit) as answer:
+        call(state, "response.error", 404)
+    assert answer.value.response.headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_an_error_page_of_the_type_that_the_headers_name() -> None:
+    state = a_state(headers={"accept": "text/html"})
+    with pytest.raises(Exit) as answer:
+        call(state, "response.error", 500, None, {"Content-Type": "text/plain"})
+    response = answer.value.response
+    assert response.headers.all("content-type") == ["text/plain"]
+    assert response.text == f"An unexpected error occurred\nrequest_id: {'0' * 32}\n"
+    with pytest.raises(LuaError, match="string expected, got nil"):
+        call(a_state(), "response.error", 500, None, {"Content-Type": "image/png"})
 
 
 def test_error_pages_with_words_of_ones_own() -> None:

@@ -160,7 +160,7 @@ def test_one_embedded_server_for_many_tests(tmp_path: Path) -> None:
 
 def test_socket_transports_see_nothing_inside() -> None:
     server = Socket("/no/such", Quirks(), 1.0)
-    assert server.mishaps() == []
+    assert server.handler_failures() == []
     server.abandon(5)
     with pytest.raises(NoAnswer):
         server.call("m", None)

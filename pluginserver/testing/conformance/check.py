@@ -1,0 +1,59 @@
+"""What a check of the conformance suite is, and how a module of checks gathers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import attrs
+
+from .probe import Probe
+
+Run: TypeAlias = Callable[[Probe], None]
+"""Raises :class:`~.probe.Wrong` when something does not hold, :class:`~.probe.Skipped` when it does
+not apply."""
+
+
+@attrs.frozen
+class Check:
+    """One check.
+
+    :param group: what it belongs to.
+    :param level: ``"must"``: Kong needs it; ``"should"``: a good server does it.
+    :param text: what holds when it is ok.
+    :param run: does it.
+    """
+
+    group: str
+    level: str
+    text: str
+    run: Run
+
+
+@attrs.define
+class Group:
+    """The checks of one module, in the order in which they are run.
+
+    :param name: what they belong to.
+    """
+
+    name: str
+    _checks: list[Check] = attrs.field(factory=list, init=False)
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self._checks)
+
+    def must(self, text: str) -> Callable[[Run], Run]:
+        """Enter a check of what Kong needs."""
+        return self._entering("must", text)
+
+    def should(self, text: str) -> Callable[[Run], Run]:
+        """Enter a check of what a good server does."""
+        return self._entering("should", text)
+
+    def _entering(self, level: str, text: str) -> Callable[[Run], Run]:
+        def enter(run: Run) -> Run:
+            self._checks.append(Check(self.name, level, text, run))
+            return run
+
+        return enter
