@@ -3,16 +3,18 @@
 PYTHON ?= python3
 VENV := .venv
 
-# Interpreters that pyenv keeps are found last: tox runs the tests on every version there is.
-PYENV_BINS := $(shell pyenv root >/dev/null 2>&1 && ls -d "$$(pyenv root)"/versions/*/bin 2>/dev/null)
+# Interpreters that pyenv or .ci/python3.14 keep are found last: tox runs the tests on every version there is.
+BINS := $(shell pyenv root >/dev/null 2>&1 && ls -d "$$(pyenv root)"/versions/*/bin 2>/dev/null) \
+	$(abspath $(wildcard .python3.14/usr/bin))
 empty :=
 space := $(empty) $(empty)
-export PATH := $(PATH)$(if $(PYENV_BINS),:$(subst $(space),:,$(strip $(PYENV_BINS))))
+export PATH := $(PATH)$(if $(strip $(BINS)),:$(subst $(space),:,$(strip $(BINS))))
 
-.PHONY: help demo test bench docs clean
+.PHONY: help demo check test bench docs clean
 
 help:
 	@echo "make demo    a gateway with the example plugins, without Kong"
+	@echo "make check   style, types and tests on one Python: before each commit"
 	@echo "make test    run all checks on every Python there is"
 	@echo "make bench   measure the speed, against the floor"
 	@echo "make docs    build the docs into docs/_build/html"
@@ -29,13 +31,23 @@ $(VENV)/dev.done: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
+$(VENV)/check.done: $(VENV)/bin/python setup.cfg
+	$(VENV)/bin/python -m pip install --quiet --editable '.[check]'
+	@touch $@
+
 demo: $(VENV)/dev.done
 	@echo "Try: curl -i -H 'x-api-key: demo' http://127.0.0.1:8000/orders"
 	@echo "and then http://127.0.0.1:8000/__pluginserver in a browser; Ctrl-C ends it."
 	$(VENV)/bin/python -m pluginserver dev examples --config-file examples/dev.toml
 
+check: $(VENV)/check.done
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal
+
 test: $(VENV)/tox.done
-	$(VENV)/bin/tox run -m all
+	$(VENV)/bin/tox run -e "$$($(VENV)/bin/python .ci/matrix)"
 
 bench: $(VENV)/dev.done
 	$(VENV)/bin/python bench/run.py
@@ -44,6 +56,6 @@ docs: $(VENV)/tox.done
 	$(VENV)/bin/tox run -e docs
 
 clean:
-	rm -rf $(VENV) .tox build *.egg-info docs/_build .coverage .coverage.* \
+	rm -rf $(VENV) .python3.14 .tox build *.egg-info docs/_build .coverage .coverage.* \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache bench/loadgen
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,11 +22,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-if TYPE_CHECKING:
-    from .events.event import Event
+from collections.abc import Callable, Collection
+from typing import Any, Final, Literal
 
 LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 """The levels by name; the numbers are those of :mod:`logging`."""
@@ -37,7 +34,6 @@ Format = Literal["console", "json"]
 
 MAX_FRAMES: Final = 64
 """A folded traceback shows so many of the innermost frames: an endless recursion has a thousand."""
-
 
 _HEADING: Final = "Traceback (most recent call last):"
 
@@ -63,25 +59,31 @@ class Logger:
 
     def debug(self, message: str, /, **fields: Any) -> None:
         """Write what helps to find a fault."""
-        self._write("debug", message, fields)
+        self.write("debug", message, **fields)
 
     def info(self, message: str, /, **fields: Any) -> None:
         """Write what happens in the normal course of things."""
-        self._write("info", message, fields)
+        self.write("info", message, **fields)
 
     def warning(self, message: str, /, **fields: Any) -> None:
         """Write what works, but probably not as it was meant."""
-        self._write("warning", message, fields)
+        self.write("warning", message, **fields)
 
     def error(self, message: str, /, **fields: Any) -> None:
         """Write what did not work."""
-        self._write("error", message, fields)
+        self.write("error", message, **fields)
 
     def critical(self, message: str, /, **fields: Any) -> None:
         """Write what the server cannot live with."""
-        self._write("critical", message, fields)
+        self.write("critical", message, **fields)
 
-    def _write(self, level: str, message: str, fields: dict[str, Any]) -> None:
+    def write(self, level: str, message: str, /, **fields: Any) -> None:
+        """Write a record of a level that is known only when the program runs.
+
+        :param level: one of :data:`LEVELS`.
+        :raises ValueError: for any other.
+        """
+        _check("level", level, LEVELS)
         try:
             target = _target(level)
             if target is not None:
@@ -107,11 +109,14 @@ def configure(level: str = "info", format: Format = "console") -> None:
     :raises ValueError: for any other level or format.
     """
     global _configured
-    if level not in LEVELS:
-        raise ValueError(f"there is no log level {level!r}: use one of {', '.join(LEVELS)}")
-    if format not in FORMATS:
-        raise ValueError(f"there is no log format {format!r}: use one of {', '.join(FORMATS)}")
+    _check("level", level, LEVELS)
+    _check("format", format, FORMATS)
     _configured = _Settings(level, format)
+
+
+def _check(what: str, given: str, known: Collection[str]) -> None:
+    if given not in known:
+        raise ValueError(f"there is no log {what} {given!r}: use one of {', '.join(known)}")
 
 
 def adopt() -> None:
@@ -136,29 +141,29 @@ def adopt() -> None:
 
     class Records(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            name = next(
-                (name for name, number in reversed(LEVELS.items()) if number <= record.levelno),
-                "debug",
-            )
-            fields: dict[str, Any] = {"logger": record.name}
-            if record.exc_info:
-                fields["exc_info"] = record.exc_info[1]
-            log._write(name, record.getMessage(), fields)
+            level = next((x for x in reversed(LEVELS) if LEVELS[x] <= record.levelno), "debug")
+            error = {"exc_info": record.exc_info[1]} if record.exc_info else {}
+            log.write(level, record.getMessage(), logger=record.name, **error)
+
+    logging.basicConfig(handlers=[Records()], level=settings.level.upper(), force=True)
+    logging.captureWarnings(True)
+    _catch_the_rest(log)
+
+
+def _catch_the_rest(log: Logger) -> None:
+    """Log the exceptions that nobody can catch."""
 
     def thread_ended(args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread is not None else "unknown"
         log.error(f"a thread ended with an exception: {name}", exc_info=args.exc_value)
 
     def unraisable(args: sys.UnraisableHookArgs) -> None:
-        log.error(
-            f"{args.err_msg or 'Exception ignored in'}: {args.object!r}", exc_info=args.exc_value
-        )
+        where = f"{args.err_msg or 'Exception ignored in'}: {args.object!r}"
+        log.error(where, exc_info=args.exc_value)
 
     def program_ended(_type: object, error: BaseException, _traceback: object) -> None:
         log.critical("the program ended with an exception", exc_info=error)
 
-    logging.basicConfig(handlers=[Records()], level=settings.level.upper(), force=True)
-    logging.captureWarnings(True)
     threading.excepthook = thread_ended
     sys.unraisablehook = unraisable
     sys.excepthook = program_ended
@@ -346,36 +351,33 @@ class ErrorDigest:
         self._repeats = repeats or Repeats()
         self._log = logger or get_logger()
 
-    def report(self, event: Event, error: BaseException) -> None:
+    def report(
+        self, error: BaseException, *, plugin: str, phase: str, instance: int, event: int
+    ) -> None:
         """Log an error, if it was not logged just now.
 
         The record's field ``repeats`` says how often the error came in silence since the last time.
+
+        :param instance: the id of the plugin's instance.
+        :param event: the id of the event.
         """
-        handler = event.handler
         kind = type(error)
-        key = (
-            handler.plugin,
-            handler.phase,
-            f"{kind.__module__}.{kind.__qualname__}",
-            _place(error),
-        )
+        key = (plugin, phase, f"{kind.__module__}.{kind.__qualname__}", _place(error))
         repeats = self._repeats.note(key)
         if repeats is not None:
             what = "".join(traceback.format_exception_only(error))
             self._log.error(
                 f"the handler failed: {one_line(what.strip())}",
-                plugin=handler.plugin,
-                phase=handler.phase,
-                instance=handler.instance_id,
-                event=event.id,
+                plugin=plugin,
+                phase=phase,
+                instance=instance,
+                event=event,
                 repeats=repeats,
                 exc_info=error,
             )
 
     def flush(self, everything: bool = False) -> None:
-        """Log how often errors came in silence whose minute is over and that came no more.
-
-        To be called now and then.
+        """Log how often errors came in silence whose minute is over; to be called now and then.
 
         :param everything: do not wait for the minute; for the end of the server.
         """
@@ -390,9 +392,8 @@ class ErrorDigest:
 
 def _place(error: BaseException) -> str:
     """Where an exception was raised: file and line."""
-    frame = error.__traceback__
-    if frame is None:
+    frames = list(traceback.walk_tb(error.__traceback__))
+    if not frames:
         return "an unknown place"
-    while frame.tb_next is not None:
-        frame = frame.tb_next
-    return f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
+    frame, line = frames[-1]
+    return f"{frame.f_code.co_filename}:{line}"

@@ -21,7 +21,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pluginserver import logs
-from pluginserver.events.event import Event, Handler
 from pluginserver.logs import ErrorDigest, Repeats, fold, one_line
 
 
@@ -164,6 +163,17 @@ def test_the_level_is_the_lowest_that_is_written(stderr: Stderr, level: str) -> 
         getattr(logs.get_logger(), name)("text")
     written = [record["level"] for record in stderr.records]
     assert written == list(logs.LEVELS)[list(logs.LEVELS).index(level) :]
+
+
+def test_a_level_that_is_known_only_when_the_program_runs(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    log = logs.get_logger(plugin="hello")
+    for level in ("debug", "warning"):
+        log.write(level, "text", n=1)
+    (record,) = stderr.records
+    assert (record["level"], record["plugin"], record["n"]) == ("warning", "hello", 1)
+    with pytest.raises(ValueError, match="no log level 'loud': use one of debug, info"):
+        log.write("loud", "text")
 
 
 class _Broken(io.StringIO):
@@ -424,8 +434,10 @@ def test_repeats_count_across_threads() -> None:
     assert repeats.collect(everything=True) == [("a", 3999)]
 
 
-def an_event(event_id: int, plugin: str = "hello") -> Event:
-    return Event(event_id, Handler(plugin, 3, "access", lambda: None, lambda *_: None))
+def report(
+    digest: ErrorDigest, error: BaseException, event: int = 1, plugin: str = "hello"
+) -> None:
+    digest.report(error, plugin=plugin, phase="access", instance=3, event=event)
 
 
 def test_the_digest_logs_an_error_once_with_all_that_is_known(stderr: Stderr) -> None:
@@ -433,9 +445,9 @@ def test_the_digest_logs_an_error_once_with_all_that_is_known(stderr: Stderr) ->
     clock = Clock()
     digest = ErrorDigest(Repeats(clock=clock))
     for number in range(5):
-        digest.report(an_event(number), boom(f"no\n{number}"))
+        report(digest, boom(f"no\n{number}"), number)
     clock.now += 60
-    digest.report(an_event(9), boom("no"))
+    report(digest, boom("no"), 9)
     first, second = stderr.records
     del first["timestamp"]
     traceback = first.pop("traceback")
@@ -462,8 +474,8 @@ def test_the_digest_keeps_errors_apart(stderr: Stderr) -> None:
     except ValueError as error:
         elsewhere = error
     for one in (boom(), elsewhere, KeyError("never raised"), ValueError("never raised"), boom()):
-        digest.report(an_event(1), one)
-    digest.report(an_event(1, plugin="other"), boom())
+        report(digest, one)
+    report(digest, boom(), plugin="other")
     assert len(stderr.records) == 5
 
 
@@ -471,7 +483,7 @@ def test_the_digest_tells_in_the_end_what_it_kept_silent(stderr: Stderr) -> None
     logs.configure("info", "json")
     digest = ErrorDigest()
     for number in range(3):
-        digest.report(an_event(number), boom())
+        report(digest, boom(), number)
     digest.flush()
     assert len(stderr.records) == 1
     digest.flush(everything=True)
@@ -491,7 +503,7 @@ def test_the_digest_keeps_nothing_of_a_plugin_alive() -> None:
     try:
         raise Odd
     except Odd as error:
-        digest.report(an_event(1), error)
+        report(digest, error)
     del Odd
     gc.collect()
     assert seen() is None

@@ -1,11 +1,8 @@
-"""The server's life: the socket file, start and stop, several in one process, nothing left behind."""
+"""The server's life: start and stop, several in one process, nothing left behind."""
 
 from __future__ import annotations
 
 import gc
-import os
-import socket
-import stat
 import threading
 import time
 from collections.abc import Callable
@@ -16,7 +13,10 @@ import pytest
 from conftest import descriptors
 from support.client import TIMEOUT, Client, Closed
 
-from pluginserver import Kong, ListenError, PluginServer
+from pluginserver import Kong, PluginServer
+from pluginserver.events.event import Event
+from pluginserver.plugins.registry import Plugins
+from pluginserver.runtime.options import HELP
 
 Serve = Callable[..., PluginServer]
 
@@ -66,92 +66,6 @@ def test_several_in_one_process(prefix: Path) -> None:
         assert second.play(b) == [("kong.test", None)]
 
 
-@pytest.mark.parametrize("mode", [0o600, 0o660, 0o777])
-@pytest.mark.parametrize("mask", [0o000, 0o077])
-def test_the_socket_has_the_mode_that_was_asked_for(serve: Serve, mode: int, mask: int) -> None:
-    before = os.umask(mask)
-    try:
-        server = serve(Waits, socket_mode=mode)
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE(os.stat(server.socket_path).st_mode) == mode
-
-
-def test_a_stale_socket_file_is_replaced(prefix: Path) -> None:
-    path = prefix / "s.sock"
-    with socket.socket(socket.AF_UNIX) as gone:
-        gone.bind(str(path))
-    assert path.exists()
-    with PluginServer(path, [Waits]), Client(path) as client:
-        client.start("waits")
-
-
-def test_a_live_socket_is_refused_and_stays(serve: Serve) -> None:
-    server = serve(Waits)
-    with pytest.raises(ListenError, match=f"another server is listening on {server.socket_path}"):
-        PluginServer(server.socket_path, [Waits]).start()
-    with Client(server.socket_path) as client:
-        client.start("waits")
-
-
-def test_of_many_that_start_at_once_one_gets_the_socket(prefix: Path) -> None:
-    path = prefix / "s.sock"
-    with socket.socket(socket.AF_UNIX) as gone:
-        gone.bind(str(path))
-    barrier = threading.Barrier(8)
-    servers = [PluginServer(path, [Waits]) for _ in range(8)]
-
-    def start(server: PluginServer) -> bool:
-        barrier.wait(TIMEOUT)
-        try:
-            server.start()
-        except ListenError:
-            return False
-        return True
-
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(start, servers)) == 1
-    with Client(path) as client:
-        client.start("waits")
-    for server in servers:
-        server.stop()
-    assert not path.exists()
-
-
-def test_what_is_no_socket_is_left_alone(prefix: Path) -> None:
-    path = prefix / "file"
-    path.write_text("precious")
-    with pytest.raises(ListenError, match=f"{path} exists and is no socket"):
-        PluginServer(path).start()
-    assert path.read_text() == "precious"
-
-
-def test_a_path_that_cannot_be_had(prefix: Path) -> None:
-    with pytest.raises(ListenError, match=f"{prefix}/missing for the socket does not exist"):
-        PluginServer(prefix / "missing" / "s.sock").start()
-    long = prefix / ("x" * 120)
-    with pytest.raises(ListenError, match=r"bytes long, and 107 is the most"):
-        PluginServer(long).start()
-    (prefix / "file").write_text("")
-    with pytest.raises(ListenError, match="cannot listen on"):
-        PluginServer(prefix / "file" / "s.sock").start()
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_that_cannot_be_written(prefix: Path) -> None:
-    prefix.chmod(0o500)
-    with pytest.raises(ListenError, match=r"cannot listen on .*Permission denied"):
-        PluginServer(prefix / "s.sock").start()
-    prefix.chmod(0o700)
-
-
-def test_the_longest_path_works(prefix: Path) -> None:
-    path = prefix / ("x" * (107 - len(str(prefix)) - 1))
-    assert len(str(path)) == 107
-    with PluginServer(path, [Waits]), Client(path) as client:
-        client.start("waits")
-
-
 def test_stop_may_be_called_at_any_time(prefix: Path) -> None:
     server = PluginServer(prefix / "s.sock", [Waits])
     server.stop()
@@ -161,14 +75,6 @@ def test_stop_may_be_called_at_any_time(prefix: Path) -> None:
         list(pool.map(lambda _: server.stop(), range(4)))
     server.stop()
     assert list(prefix.iterdir()) == []
-
-
-def test_a_socket_file_that_became_somebody_elses_stays(prefix: Path) -> None:
-    path = prefix / "s.sock"
-    with PluginServer(path, [Waits]):
-        path.unlink()
-        path.write_text("precious")
-    assert path.read_text() == "precious"
 
 
 def test_run_serves_until_it_is_asked_to_stop(prefix: Path) -> None:
@@ -208,21 +114,68 @@ def test_an_idle_server_uses_no_cpu(serve: Serve) -> None:
         assert all(b - a < 0.01 for a, b in zip(before, spent(), strict=True))
 
 
-def test_no_more_descriptors_is_survived(serve: Serve) -> None:
-    import resource
+class Raises:
+    """Raises in its handler."""
 
-    server = serve(Waits)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    name, version, priority = "raises", "1.0.0", 1
+
+    def access(self, kong: Kong) -> None:
+        raise LookupError("boom")
+
+
+def test_on_error_is_called_with_what_a_handler_raises(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    raised: list[tuple[Event, BaseException]] = []
+    server = serve(Raises, on_error=lambda event, error: raised.append((event, error)))
     with Client(server.socket_path) as client:
-        instance = client.start("waits")
-        resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors() + 1, hard))
-        try:
-            crowd = [socket.socket(socket.AF_UNIX)]
-            crowd[0].connect(str(server.socket_path))
-            assert client.play(instance) == [("kong.test", None)]
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for one in crowd:
-            one.close()
-        with Client(server.socket_path) as late:
-            assert late.play(instance) == [("kong.test", None)]
+        instance = client.start("raises")
+        for _ in range(2):
+            client.play(instance)
+    assert [str(error) for _event, error in raised] == ["boom", "boom"]
+    handler = raised[0][0].handler
+    assert (handler.plugin, handler.phase, handler.instance_id) == ("raises", "access", instance)
+    assert "the handler failed" not in capfd.readouterr().err
+
+
+def test_without_on_error_the_log_is_told(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+    server = serve(Raises)
+    with Client(server.socket_path) as client:
+        client.play(client.start("raises"))
+    (line,) = capfd.readouterr().err.splitlines()
+    for part in ("the handler failed: LookupError: boom", "plugin=raises", "phase=access"):
+        assert part in line
+
+
+def test_an_on_error_that_fails_costs_a_line_and_not_the_event(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_event: Event, _error: BaseException) -> None:
+        raise RuntimeError("in on_error")
+
+    one, other = serve(Raises), serve(Raises, on_error=fail)
+    with Client(one.socket_path) as first, Client(other.socket_path) as second:
+        assert second.play(second.start("raises")) == first.play(first.start("raises"))
+    assert "on_error failed" in capfd.readouterr().err
+
+
+def test_a_registry_is_served_as_it_is(prefix: Path) -> None:
+    registry = Plugins([Waits], entry_points=False)
+    with PluginServer(prefix / "s", registry) as server, Client(prefix / "s") as client:
+        assert server.plugins is registry
+        client.play(client.start("waits"))
+    for more in ({"plugins_directory": "."}, {"entry_points": True}):
+        with pytest.raises(ValueError, match="knows its own sources"):
+            PluginServer(prefix / "s", registry, **more)  # type: ignore[arg-type]
+
+
+def test_an_option_that_cannot_work_is_refused(prefix: Path) -> None:
+    with pytest.raises(ValueError, match="max_threads: 0 is not a whole number from 1 up"):
+        PluginServer(prefix / "s", max_threads=0)
+    with pytest.raises(TypeError, match="max_thread"):
+        PluginServer(prefix / "s", max_thread=1)  # type: ignore[call-arg]
+
+
+def test_the_server_describes_every_option() -> None:
+    for name in HELP:
+        assert f":param {name}: " in (PluginServer.__doc__ or "")

@@ -17,11 +17,13 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import logs
 from ..errors import PluginServerError
+from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import __version__
 from .exit import leave
 
@@ -35,9 +37,14 @@ KONG_PREFIX: Final = "/usr/local/kong"
 SOCKET: Final = "python_pluginserver.sock"
 """The socket's name in Kong's prefix."""
 
-MAX_THREADS: Final = 256
-GRACE: Final = 10.0
-"""Seconds; Kong waits as long for its own workers to quit."""
+OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "socket_mode": ("MODE", lambda text: int(text, 8)),
+    "max_threads": ("N", int),
+    "request_timeout": ("SECONDS", float),
+    "callback_timeout": ("SECONDS", float),
+    "grace": ("SECONDS", float),
+}
+"""The flags that are options of a server: what stands for the value in the help, and how to read it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -70,7 +77,7 @@ def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
             pluginserver.main()
 
     It takes the flags of ``python -m pluginserver`` that make sense for one plugin; its socket is
-    ``<kong-prefix>/<name>.socket``, where Kong looks for it.
+    ``<kong-prefix>/<name>.socket``, where Kong looks for it, with the name in lower case.
 
     :param arguments: the command line without the program's name; ``sys.argv``'s when None.
     """
@@ -146,7 +153,7 @@ def _itself() -> Plugins:
 
 def _serve_itself(options: argparse.Namespace) -> None:
     (name,) = _itself().names()
-    socket = options.socket or os.path.join(options.kong_prefix, f"{name}.socket")
+    socket = options.socket or os.path.join(options.kong_prefix, f"{name.lower()}.socket")
     _serve(options, socket, plugins=[sys.modules["__main__"]])
 
 
@@ -155,17 +162,8 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
     from .serve import serve
 
     logs.configure(options.log_level or "info", options.log_format)
-    serve(
-        PluginServer(
-            socket,
-            socket_mode=options.socket_mode,
-            max_threads=options.max_threads,
-            grace=options.grace,
-            watch_parent=True,
-            **sources,
-        ),
-        options.grace,
-    )
+    chosen: Any = {name: getattr(options, name) for name in OPTIONS}
+    serve(PluginServer(socket, watch_parent=True, **chosen, **sources))
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -185,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         "--plugins-directory",
         metavar="DIR",
         default=".",
-        help="where the plugins are; the current directory when left out",
+        help="where the plugins are; default: the current directory",
     )
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument(
@@ -204,7 +202,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="describe all plugins in JSON, and exit",
     )
-    _common(parser, actions, f"<kong-prefix>/{SOCKET}")
+    _common(parser, actions.add_argument, f"<kong-prefix>/{SOCKET}")
     return parser
 
 
@@ -218,82 +216,58 @@ def _plugin_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="describe the plugin in JSON for Kong's query command, and exit",
     )
-    _common(parser, actions, "<kong-prefix>/<plugin's name>.socket")
+    _common(parser, actions.add_argument, "<kong-prefix>/<plugin's name>.socket")
     return parser
 
 
 def _common(
-    parser: argparse.ArgumentParser, actions: argparse._ActionsContainer, socket: str
+    parser: argparse.ArgumentParser, add_action: Callable[..., object], socket: str
 ) -> None:
-    actions.add_argument("--version", action="store_true", help="show the versions, and exit")
-    actions.add_argument("--help", "--h", action="help", help="show this, and exit")
+    """Add the flags that both commands have.
+
+    :param add_action: adds a flag of which a command line may have only one.
+    :param socket: the default for the socket, as the help shows it.
+    """
+    add_action("--version", action="store_true", help="show the versions, and exit")
+    add_action("--help", "--h", action="help", help="show this, and exit")
     parser.add_argument(
         "--kong-prefix",
         metavar="DIR",
         default=KONG_PREFIX,
-        help=f"Kong's prefix, where the socket is; {KONG_PREFIX} when left out",
+        help=f"Kong's prefix, where the socket is; default: {KONG_PREFIX}",
     )
-    parser.add_argument(
-        "--socket", metavar="PATH", help=f"where to listen; {socket} when left out"
-    )
-    parser.add_argument(
-        "--socket-mode",
-        metavar="MODE",
-        type=_mode,
-        default=0o600,
-        help="the permissions of the socket, in octal; 0600 when left out",
-    )
-    parser.add_argument(
-        "--max-threads",
-        metavar="N",
-        type=_count,
-        default=MAX_THREADS,
-        help=f"how many threads handlers that block may take; {MAX_THREADS} when left out",
-    )
-    parser.add_argument(
-        "--grace",
-        metavar="SECONDS",
-        type=_seconds,
-        default=GRACE,
-        help=f"what running events get to finish when the server stops; {GRACE:g} when left out",
-    )
+    parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
+    for name, (metavar, read) in OPTIONS.items():
+        default = getattr(DEFAULTS, name)
+        shown = f"0{default:o}" if name == "socket_mode" else f"{default:g}"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=metavar,
+            type=partial(_option, name, read),
+            default=default,
+            help=f"{HELP[name]}; default: {shown}",
+        )
     parser.add_argument(
         "--log-level",
         metavar="LEVEL",
         type=str.lower,
         choices=tuple(logs.LEVELS),
-        help=f"{', '.join(logs.LEVELS)}; info when left out, warning for a dump",
+        help=f"{', '.join(logs.LEVELS)}; default: info, and warning for a dump",
     )
     parser.add_argument(
         "--log-format",
         metavar="FORMAT",
         choices=logs.FORMATS,
         default="console",
-        help="console or json; console when left out",
+        help="console or json; default: console",
     )
 
 
-def _mode(text: str) -> int:
+def _option(name: str, read: Callable[[str], Any], text: str) -> Any:
+    """The value of a flag that is an option of a server."""
     try:
-        mode = int(text, 8)
+        value = read(text)
+        Options(**{name: value})
     except ValueError:
-        mode = -1
-    if not 0 <= mode <= 0o777:
-        raise argparse.ArgumentTypeError(f"{text!r} is no mode in octal, such as 0660")
-    return mode
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 up")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 up")
-    return seconds
+        raise argparse.ArgumentTypeError(f"{text!r} is not {WANTED[name]}") from None
+    return value

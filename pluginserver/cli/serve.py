@@ -7,13 +7,16 @@ Rules kept here:
 * SIGTERM and SIGINT let running events finish; a second SIGINT ends the process at once, for the
   impatient person at a terminal;
 * the process ends in a bounded time after it was told to, whatever plugins do: a plugin that hangs
-  while it is loaded, or when it should stop, cannot keep it.
+  while it is loaded, or when it should stop, cannot keep it;
+* a line that a handler prints appears when it is printed, into a pipe too.
 """
 
 from __future__ import annotations
 
 import _thread
+import io
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -26,21 +29,22 @@ STOP_TIME: Final = 10.0
 """Seconds that a stop may take beyond the time that running events get."""
 
 
-def serve(server: PluginServer, grace: float) -> None:
+def serve(server: PluginServer) -> None:
     """Run a server until a signal, or the end of the parent process, stops it.
 
     To be called on the main thread.
 
-    :param grace: seconds that running events get to finish.
     :raises ListenError: when the socket cannot be had.
     :raises PluginError: when the plugins directory does not exist.
     """
     logs.adopt()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
     def stop(name: str) -> None:
         server.request_stop()
         logs.get_logger().info("asked to stop", signal=name)
-        end_within(grace + STOP_TIME, 1)
+        end_within(server.options.grace + STOP_TIME, 1)
 
     _on_signals(stop)
     server.run()

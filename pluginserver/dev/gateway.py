@@ -54,20 +54,6 @@ class Options:
     port: int = 8000
 
 
-class DevServer(PluginServer):
-    """A plugin server that keeps what handlers raise for the page, and follows the plugins' files.
-
-    :param socket: the socket's path.
-    :param plugins: its plugins.
-    :param errors: where exceptions go.
-    """
-
-    def __init__(self, socket: Path, plugins: LivePlugins, errors: Errors) -> None:
-        super().__init__(socket)
-        self.plugins = plugins
-        self._digest = errors
-
-
 @attrs.frozen
 class DevGateway:
     """A running development gateway: see :func:`running`.
@@ -100,7 +86,7 @@ async def running(options: Options, terminal: Terminal) -> AsyncIterator[DevGate
     plugins = LivePlugins(options.sources)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        server = DevServer(directory / "plugins.sock", plugins, errors)
+        server = PluginServer(directory / "plugins.sock", plugins, on_error=errors.report)
         await loop.run_in_executor(None, server.start)
         stack.push_async_callback(loop.run_in_executor, None, server.stop, GRACE)
         gateway = Gateway(server.socket_path, keep=1)

@@ -17,7 +17,6 @@ from typing import Any, Final
 import attrs
 
 from ..events.event import Event
-from ..logs import ErrorDigest
 from ..testing import Exchange, Run
 
 KEPT: Final = 200
@@ -57,11 +56,10 @@ class Entry:
         return self.exchange.id
 
 
-class Errors(ErrorDigest):
+class Errors:
     """Keeps what handlers raise, until their request's record wants it; it logs nothing."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._lock = threading.Lock()
         self._errors: OrderedDict[int, list[str]] = OrderedDict()
 

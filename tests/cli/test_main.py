@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import select
 import signal
 import socket
 import stat
@@ -61,6 +62,8 @@ def options(*arguments: str) -> dict[str, object]:
         ("socket-mode", "0660", "socket_mode", 0o660),
         ("socket-mode", "0o600", "socket_mode", 0o600),
         ("max-threads", "7", "max_threads", 7),
+        ("request-timeout", "20", "request_timeout", 20.0),
+        ("callback-timeout", "0.5", "callback_timeout", 0.5),
         ("grace", "0.5", "grace", 0.5),
         ("log-level", "WARNING", "log_level", "warning"),
         ("log-format", "json", "log_format", "json"),
@@ -89,6 +92,8 @@ def test_a_flag_is_taken_as_go_takes_it(flag: str, value: str, key: str, parsed:
         ["-grace", "nan"],
         ["-grace", "inf"],
         ["-grace", "long"],
+        ["-request-timeout", "0"],
+        ["-callback-timeout", "-2"],
         ["-log-level", "loud"],
         ["-log-format", "xml"],
         ["-dump", "-dump-all-plugins"],
@@ -326,6 +331,24 @@ def test_the_log_in_json_is_a_record_a_line(plugins: Path, prefix: Path) -> None
         assert [message for message in told if text in message]
 
 
+def test_what_a_handler_prints_appears_when_it_is_printed(plugins: Path, prefix: Path) -> None:
+    (plugins / "talk.py").write_text(
+        "version, priority = '1.0.0', 1\n"
+        "class Plugin:\n"
+        "    def access(self, kong):\n"
+        "        print('printed')\n"
+    )
+    arguments = ("-socket", prefix / "s", "-plugins-directory", plugins)
+    read, write = os.pipe()
+    with os.fdopen(read) as printed, running(*MODULE, *arguments, stdout=write) as server:
+        os.close(write)
+        with Client(prefix / "s") as client:
+            client.play(client.start("talk"))
+        assert select.select([printed], [], [], TIMEOUT)[0]
+        assert printed.readline() == "printed\n"
+        assert server.process.poll() is None
+
+
 # -- a plugin that serves itself
 
 
@@ -345,6 +368,17 @@ def test_the_socket_of_a_plugin_has_its_name(plugins: Path, prefix: Path) -> Non
         assert [path.name for path in prefix.iterdir()] == ["asks-a-lot.socket"]
     with running(plugins / "ask.py", "-socket", prefix / "elsewhere"):
         assert (prefix / "elsewhere").is_socket()
+
+
+def test_the_socket_of_a_plugin_with_a_capital_is_where_kong_looks(
+    plugins: Path, prefix: Path
+) -> None:
+    (plugins / "ask.py").write_text("name = 'MyPlugin'\n" + ASK)
+    with (
+        running(plugins / "ask.py", "--kong-prefix", prefix),
+        Client(prefix / "myplugin.socket") as client,
+    ):
+        client.play(client.start("MyPlugin"), answers=["example.com"])
 
 
 def test_a_plugin_dumps_itself(plugins: Path) -> None:

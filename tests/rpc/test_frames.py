@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.paths import WIRE
 
+from pluginserver.rpc import frames
 from pluginserver.rpc.frames import Decoder, FrameError, failure, packer
-from pluginserver.rpc.methods import frames
 
 WIRE = [json.loads(line) for line in WIRE.read_text().splitlines()]
 RECORDED = [bytes.fromhex(entry["hex"]) for entry in WIRE]

@@ -19,9 +19,10 @@ MODULE = ("-m", "pluginserver")
 
 
 def environment() -> dict[str, str]:
-    """What a child needs to find the package that is being tested."""
+    """What a child needs to find the package that is being tested; it buffers as it does at a user's."""
     package = Path(pluginserver.__file__).parent
-    return {**os.environ, "PYTHONPATH": str(package.parent)}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**inherited, "PYTHONPATH": str(package.parent)}
 
 
 def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
@@ -68,11 +69,10 @@ def running(*arguments: str | Path, ready: str = "listening", **options: Any) ->
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(),
-        **options,
+        **{"stdout": subprocess.DEVNULL, **options},
     )
     try:
         server = Running(process)

@@ -186,8 +186,7 @@ class Host:
     def start(self) -> None:
         """Start the server, unless it runs."""
         if self._server is None:
-            server = PluginServer(self.path, **self._options)
-            server.plugins = self.plugins
+            server = PluginServer(self.path, self.plugins, **self._options)
             server.start()
             self._server = server
 

@@ -1,0 +1,137 @@
+"""The settings of a server: their defaults, their limits and their descriptions, once.
+
+:class:`~pluginserver.server.PluginServer` takes them as keyword arguments, the command line as flags,
+and both describe them with the texts that stand here.  Rules kept here:
+
+* a value that cannot work is refused when it is given, with its name and what is wanted;
+* one default for each, whichever way a server is started.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final, TypedDict
+
+import attrs
+
+
+def _option(default: Any, help: str, wanted: str, allows: Callable[[Any], bool]) -> Any:
+    """A field of :class:`Options`.
+
+    :param help: what it is for, as one line of a usage text.
+    :param wanted: what a value must be; goes on from "is not".
+    :param allows: whether a value is that.
+    """
+
+    def check(_options: Options, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if not allows(value):
+            raise ValueError(f"{attribute.name}: {value!r} is not {wanted}")
+
+    return attrs.field(default=default, validator=check, metadata={"help": help, "wanted": wanted})
+
+
+def _is_mode(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 0o777
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < float("inf")
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_duration(value) and value > 0
+
+
+def _is_flag(value: Any) -> bool:
+    return type(value) is bool
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """How a server behaves, whatever it serves.
+
+    :raises ValueError: for a value that cannot work; its text names the option.
+    """
+
+    socket_mode: int = _option(
+        0o600,
+        "the permissions of the socket file, in octal",
+        "a mode such as 0o660",
+        _is_mode,
+    )
+    max_threads: int = _option(
+        256,
+        "how many threads handlers that block may take",
+        "a whole number from 1 up",
+        _is_count,
+    )
+    request_timeout: float = _option(
+        55.0,
+        "seconds after which a request is answered even if its handler still runs; "
+        "keep it under Kong's read time-out of 60",
+        "a number of seconds above 0",
+        _is_positive,
+    )
+    callback_timeout: float = _option(
+        120.0,
+        "seconds after which an event is ended whose callback Kong does not answer",
+        "a number of seconds above 0",
+        _is_positive,
+    )
+    grace: float = _option(
+        10.0,  # what Kong gives its own workers to quit
+        "seconds that running events get to finish when the server stops",
+        "a number of seconds from 0 up",
+        _is_duration,
+    )
+    watch_parent: bool = _option(
+        False,
+        "stop when the process that started this one is gone",
+        "True or False",
+        _is_flag,
+    )
+
+
+class OptionArguments(TypedDict, total=False):
+    """The fields of :class:`Options` as keyword arguments of a function."""
+
+    socket_mode: int
+    max_threads: int
+    request_timeout: float
+    callback_timeout: float
+    grace: float
+    watch_parent: bool
+
+
+HELP: Final[dict[str, str]] = {
+    field.name: field.metadata["help"] for field in attrs.fields(Options)
+}
+"""What each option is for."""
+
+WANTED: Final[dict[str, str]] = {
+    field.name: field.metadata["wanted"] for field in attrs.fields(Options)
+}
+"""What a value of each option must be; goes on from "is not"."""
+
+DEFAULTS: Final = Options()
+"""The options that nobody has set."""
+
+
+def documented(docstring: str | None) -> str:
+    """A class's docstring with a ``:param:`` line for each option at its end."""
+    lines = (f":param {name}: {text}; default: {_shown(name)}." for name, text in HELP.items())
+    return "\n".join([inspect.cleandoc(docstring or "").rstrip(), *lines, ""])
+
+
+def _shown(name: str) -> str:
+    """An option's default as a reader writes it."""
+    value = getattr(DEFAULTS, name)
+    return f"0o{value:o}" if name == "socket_mode" else f"{value}"
+
+
+Options.__doc__ = documented(Options.__doc__)
