@@ -1,4 +1,11 @@
-"""``kong.request``: what the client sent, with what plugins have changed in it so far."""
+"""``kong.request``: what the client sent, with what plugins have changed in it so far.
+
+Rules kept here:
+
+* a body is read whole, also one that nginx wrote to a file: its limit is always sent, as Kong fails the
+  request without one;
+* an argument that is not given never cuts off one that is.
+"""
 
 from __future__ import annotations
 

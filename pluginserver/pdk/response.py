@@ -1,7 +1,11 @@
 """``kong.response``: what the client gets.
 
-``exit`` and ``error`` never come back: Kong answers the client and sends no more steps, and the
-handler is unwound, so that ``finally`` and ``with`` run.
+Rules kept here:
+
+* ``exit`` and ``error`` never come back: Kong answers the client and sends no more steps, and the
+  handler is unwound, so that ``finally`` and ``with`` run;
+* headers are never cut off by a body that is not given;
+* JSON that Lua would change (null, an empty list, a long number) is made here and sent as text.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """``kong.service.request``: the request that Kong sends to the service.
 
-What is set here shows at once in ``kong.request``.
+Rules kept here:
+
+* what is set here shows at once in ``kong.request``;
+* JSON that Lua would change (null, an empty list, a long number) is made here and sent as text.
 """
 
 from __future__ import annotations
