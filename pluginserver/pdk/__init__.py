@@ -69,7 +69,7 @@ class Kong:
         :returns: what Kong sent, as it came; None when it sent nothing, which is also its answer for
             a function that it does not have.
 
-        A function that ends the request, ``kong.response.exit`` for one, does not come back.
+        A function that ends the request, such as ``kong.response.exit``, does not come back.
 
         :raises ValueError: for a None with which Kong would cut off the arguments that follow it.
         """

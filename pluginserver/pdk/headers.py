@@ -23,7 +23,7 @@ HeaderValue: TypeAlias = (
 """The value of a header, or a list of its values."""
 
 HeadersInput: TypeAlias = "Mapping[str, HeaderValue]"
-"""Headers as a mapping, a :class:`~pluginserver.spec.multimap.Headers` for one."""
+"""Headers as a mapping, such as a :class:`~pluginserver.spec.multimap.Headers`."""
 
 WireValue: TypeAlias = "str | bytes | bool | int | float | list[str | bytes]"
 

@@ -150,8 +150,8 @@ class ServiceRequest:
         """
         name = header_name(name)
         values = header_value(name, value)
-        for one in values if isinstance(values, list) else (values,):
-            callback("kong.service.request.add_header", name, one)
+        for item in values if isinstance(values, list) else (values,):
+            callback("kong.service.request.add_header", name, item)
 
     def clear_header(self, name: str) -> None:
         """Remove all headers of that name from the request.

@@ -1,7 +1,7 @@
 """Arguments as Kong can take them: checked, and put into the form that goes on the wire.
 
 MessagePack and Lua each lose something.  Lua's table has no None, its number is a double, and a
-call that Lua refuses ends the request without a word.  So a value that would not arrive as it is
+call that Lua refuses ends the request silently.  So a value that would not arrive as it is
 raises here, before anything is sent, and the event goes on.
 
 Rules kept here:
