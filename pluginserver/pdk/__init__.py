@@ -8,7 +8,7 @@ Rules kept here:
 
 * a call that Kong would throw on raises before anything is sent (see :mod:`.values`,
   :mod:`pluginserver.spec.functions`): Kong would end the request, and never tell the handler;
-* an argument that is left out means what Kong means by leaving it out, also when one follows it;
+* an argument that is not given has Kong's default, also when another argument follows it;
 * a function adds as little as it can to :func:`pluginserver.events.event.callback`: a check and a call.
 """
 
@@ -33,7 +33,7 @@ from .response import Response
 from .router import Router
 from .service import ServiceNamespace
 from .telemetry import Telemetry
-from .values import arguments, text
+from .values import check_arguments, check_text
 from .vault import Vault
 
 __all__ = ["Kong", "kong"]
@@ -69,12 +69,12 @@ class Kong:
         :returns: what Kong sent, as it came; None when it sent nothing, which is also its answer for
             a function that it does not have.
 
-        A function that ends the request, ``kong.response.exit`` for one, does not come back.
+        A function that ends the request, such as ``kong.response.exit``, does not come back.
 
-        :raises ValueError: for a None before another argument, which would cut that one off.
+        :raises ValueError: for a None with which Kong would cut off the arguments that follow it.
         """
-        sent = arguments(args)
-        function = FUNCTIONS.get(text(name, "name"))
+        sent = check_arguments(args)
+        function = FUNCTIONS.get(check_text(name, "name"))
         if function is not None and function.never_returns:
             finish(name, *sent)
         return callback(name, *sent)

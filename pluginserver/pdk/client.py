@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from ..events.event import callback
 from ..spec.entities import Consumer, Credential
 from ..spec.formats import UUID
 from .results import as_list, as_map, whole
 from .tls import TLS
-from .values import flag, lua, table, text
+from .values import check_flag, check_text, to_lua, to_lua_map
 
 
 class Client:
@@ -21,12 +21,11 @@ class Client:
     tls: Final = TLS()
 
     def get_ip(self) -> str:
-        """The address of whoever is connected to Kong; behind a load balancer, that one's.
+        """The address that is connected to Kong: the client's, or that of a load balancer before Kong.
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: str = callback("kong.client.get_ip")
-        return answer
+        return callback("kong.client.get_ip")
 
     def get_forwarded_ip(self) -> str:
         """The address of the client as trusted load balancers report it.
@@ -36,29 +35,26 @@ class Client:
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: str = callback("kong.client.get_forwarded_ip")
-        return answer
+        return callback("kong.client.get_forwarded_ip")
 
     def get_port(self) -> int:
-        """The port of whoever is connected to Kong.
+        """The port of the address that :meth:`get_ip` gives.
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: int = whole(callback("kong.client.get_port"))
-        return answer
+        return whole(callback("kong.client.get_port"))
 
     def get_forwarded_port(self) -> int:
         """The port of the client as trusted load balancers report it.
 
         Phases: certificate, rewrite, access, response.
         """
-        answer: int = whole(callback("kong.client.get_forwarded_port"))
-        return answer
+        return whole(callback("kong.client.get_forwarded_port"))
 
     def get_credential(self) -> Credential | None:
-        """What the consumer was authenticated with.
+        """The credential that authenticated the request.
 
-        :returns: None when nobody was authenticated.
+        :returns: None when the request is not authenticated by a credential.
 
         Phases: access, response, log.
         """
@@ -68,15 +64,15 @@ class Client:
         """Look a consumer up in Kong's database.
 
         :param consumer_id: the consumer's UUID, or its name with ``search_by_username``.
-        :param search_by_username: when there is none of that id, look for one of that name.
-        :returns: None when there is none.
-        :raises ValueError: for an id that is no UUID, which Kong takes only with
+        :param search_by_username: look for a consumer of that name when none has that id.
+        :returns: None when there is no such consumer.
+        :raises ValueError: for an id that is not a UUID, which Kong takes only with
             ``search_by_username``.
 
         Phases: access, response, log.
         """
-        consumer_id = text(consumer_id, "consumer_id")
-        if flag(search_by_username, "search_by_username"):
+        consumer_id = check_text(consumer_id, "consumer_id")
+        if check_flag(search_by_username, "search_by_username"):
             answer = callback("kong.client.load_consumer", consumer_id, True)
         elif UUID.fullmatch(consumer_id):
             answer = callback("kong.client.load_consumer", consumer_id)
@@ -90,37 +86,43 @@ class Client:
     def get_consumer(self) -> Consumer | None:
         """The consumer that was authenticated.
 
-        :returns: None when nobody was, or when a credential without a consumer was.
+        :returns: None when there is none: the request is not authenticated, or by a credential alone.
 
         Phases: access, response, log.
         """
         return Consumer.from_kong(callback("kong.client.get_consumer"))
 
+    @overload
     def authenticate(
         self,
         consumer: Consumer | Mapping[str, Any],
         credential: Credential | Mapping[str, Any] | None = None,
-    ) -> None:
-        """Say that the request comes from this consumer; replaces what was said before.
+    ) -> None: ...
 
-        :param consumer: a consumer, as :meth:`load_consumer` returns it.  Kong knows
-            authentication by a credential alone, but cannot be told so from outside.
+    @overload
+    def authenticate(self, consumer: None, credential: Credential | Mapping[str, Any]) -> None: ...
+
+    def authenticate(
+        self,
+        consumer: Consumer | Mapping[str, Any] | None,
+        credential: Credential | Mapping[str, Any] | None = None,
+    ) -> None:
+        """Say who the request comes from; replaces what was said before.
+
+        :param consumer: a consumer, as :meth:`load_consumer` returns it; None for a request that
+            is authenticated by a credential alone.
         :param credential: what the consumer was authenticated with.
+        :raises ValueError: when both are None, which Kong would refuse.
 
         Phases: access.
         """
-        if consumer is None:
-            raise ValueError(
-                "consumer is None, which Kong would take for no arguments at all: give a consumer"
-            )
-        if credential is None:
-            callback("kong.client.authenticate", table(consumer, "consumer"))
+        who = None if consumer is None else to_lua_map(consumer, "consumer")
+        if credential is not None:
+            callback("kong.client.authenticate", who, to_lua_map(credential, "credential"))
+        elif who is not None:
+            callback("kong.client.authenticate", who)
         else:
-            callback(
-                "kong.client.authenticate",
-                table(consumer, "consumer"),
-                table(credential, "credential"),
-            )
+            raise ValueError("consumer and credential are None: give one of them, or both")
 
     def get_protocol(self, allow_terminated: bool = False) -> str | None:
         """The protocol of the route that matched: ``"http"``, ``"https"``, ``"grpc"``, ``"tcp"`` …
@@ -130,12 +132,9 @@ class Client:
 
         Phases: access, response, preread.
         """
-        answer: str | None
-        if flag(allow_terminated, "allow_terminated"):
-            answer = callback("kong.client.get_protocol", True)
-        else:
-            answer = callback("kong.client.get_protocol")
-        return answer
+        if check_flag(allow_terminated, "allow_terminated"):
+            return callback("kong.client.get_protocol", True)
+        return callback("kong.client.get_protocol")
 
     def get_consumer_group(self) -> dict[str, Any] | None:
         """The consumer group of the request; Kong recommends :meth:`get_consumer_groups`.
@@ -164,7 +163,7 @@ class Client:
     def set_authenticated_consumer_group(self, group: Mapping[str, Any] | None = None) -> None:
         """Set the consumer group; Kong recommends :meth:`set_authenticated_consumer_groups`.
 
-        :param group: a map with ``id`` and ``name``; None for no group.
+        :param group: a map with ``id`` and ``name``; default: no group.
 
         Kong Enterprise only.
 
@@ -173,14 +172,14 @@ class Client:
         if group is None:
             callback("kong.client.set_authenticated_consumer_group")
         else:
-            callback("kong.client.set_authenticated_consumer_group", table(group, "group"))
+            callback("kong.client.set_authenticated_consumer_group", to_lua_map(group, "group"))
 
     def set_authenticated_consumer_groups(
         self, groups: Sequence[Mapping[str, Any]] | None = None
     ) -> None:
         """Set the consumer groups of the request.
 
-        :param groups: maps with ``id`` and ``name``; None for no groups.
+        :param groups: maps with ``id`` and ``name``; default: no groups.
 
         Kong Enterprise only.
 
@@ -189,7 +188,7 @@ class Client:
         if groups is None:
             callback("kong.client.set_authenticated_consumer_groups")
         else:
-            callback("kong.client.set_authenticated_consumer_groups", lua(groups, "groups"))
+            callback("kong.client.set_authenticated_consumer_groups", to_lua(groups, "groups"))
 
     def authenticate_consumer_group_by_consumer_id(self, consumer_id: str | None = None) -> None:
         """Set the consumer groups to those of a consumer, unless there are some already.
@@ -205,5 +204,5 @@ class Client:
         else:
             callback(
                 "kong.client.authenticate_consumer_group_by_consumer_id",
-                text(consumer_id, "consumer_id"),
+                check_text(consumer_id, "consumer_id"),
             )

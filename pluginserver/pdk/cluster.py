@@ -17,5 +17,4 @@ class Cluster:
 
         Phases: all.
         """
-        answer: str | None = callback("kong.cluster.get_id")
-        return answer
+        return callback("kong.cluster.get_id")

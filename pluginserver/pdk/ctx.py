@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..events.event import callback
-from .mapping import Table
-from .values import Value, lua, text
+from .mapping import KongTable
+from .values import Value, check_text, to_lua
 
 
-class Shared(Table):
+class Shared(KongTable):
     """The table that all plugins of one request share, Lua's too; works as a mapping.
 
     What Lua cannot hold does not go in: see the guide to errors.  An empty list and an empty dict
@@ -29,7 +29,7 @@ class Shared(Table):
 
         Phases: all.
         """
-        answer = callback("kong.ctx.shared.get", text(key, "key"))
+        answer = callback("kong.ctx.shared.get", check_text(key, "key"))
         return default if answer is None else answer
 
     def set(self, key: str, value: Value | None = None) -> None:
@@ -40,9 +40,9 @@ class Shared(Table):
         Phases: all.
         """
         if value is None:
-            callback("kong.ctx.shared.set", text(key, "key"))
+            callback("kong.ctx.shared.set", check_text(key, "key"))
         else:
-            callback("kong.ctx.shared.set", text(key, "key"), lua(value, "value"))
+            callback("kong.ctx.shared.set", check_text(key, "key"), to_lua(value, "value"))
 
 
 class Ctx:

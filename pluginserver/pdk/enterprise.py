@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from ..events.event import callback
 from .unusable import refuse
-from .values import lua, raw, table, text
+from .values import check_raw, check_text, to_lua, to_lua_map
 
 
 class JWE:
@@ -21,16 +21,13 @@ class JWE:
     def decode(self, token: str) -> dict[Any, Any] | list[Any] | None:
         """The parts of a token, not decrypted.
 
-        :returns: the five parts and what they decode to; None when it is no such token.
+        :returns: the five parts and what they decode to; None when the text is not a token.
 
         Kong Enterprise only.
 
         Phases: all.
         """
-        answer: dict[Any, Any] | list[Any] | None = callback(
-            "kong.enterprise_edition.jwe.decode", text(token, "token")
-        )
-        return answer
+        return callback("kong.enterprise_edition.jwe.decode", check_text(token, "token"))
 
     def decrypt(self, key: str | Mapping[str, Any], token: str) -> str | None:
         """What is in a token.
@@ -42,10 +39,9 @@ class JWE:
 
         Phases: all.
         """
-        answer: str | None = callback(
-            "kong.enterprise_edition.jwe.decrypt", lua(key, "key"), text(token, "token")
+        return callback(
+            "kong.enterprise_edition.jwe.decrypt", to_lua(key, "key"), check_text(token, "token")
         )
-        return answer
 
     def encrypt(
         self,
@@ -67,15 +63,17 @@ class JWE:
 
         Phases: all.
         """
-        sent = (text(alg, "alg"), text(enc, "enc"), lua(key, "key"), raw(plaintext, "plaintext"))
-        answer: str | None
+        sent = (
+            check_text(alg, "alg"),
+            check_text(enc, "enc"),
+            to_lua(key, "key"),
+            check_raw(plaintext, "plaintext"),
+        )
         if options is None:
-            answer = callback("kong.enterprise_edition.jwe.encrypt", *sent)
-        else:
-            answer = callback(
-                "kong.enterprise_edition.jwe.encrypt", *sent, table(options, "options")
-            )
-        return answer
+            return callback("kong.enterprise_edition.jwe.encrypt", *sent)
+        return callback(
+            "kong.enterprise_edition.jwe.encrypt", *sent, to_lua_map(options, "options")
+        )
 
 
 class EnterpriseEdition:
@@ -87,7 +85,8 @@ class EnterpriseEdition:
 
 
 class WebSocketPeer:
-    """One side of a WebSocket; its functions work in phases that no plugin server gets."""
+    """One side of a WebSocket; its functions work only in phases that Kong does not send
+    to plugin servers."""
 
     __slots__ = ("_name",)
 

@@ -25,7 +25,7 @@ _METHODS: Final = (
     (logging.INFO + 5, "notice"),
     (logging.INFO, "info"),
 )
-"""From which level of Python's on a level of Kong's is used; below the last it is ``debug``."""
+"""The lowest of Python's levels for each of Kong's; what is below the last is ``debug``."""
 
 
 class KongHandler(logging.Handler):
@@ -35,9 +35,9 @@ class KongHandler(logging.Handler):
 
     A level between ``INFO`` and ``WARNING``, from 25 on, is Kong's ``notice``.
 
-    :param level: records below it are not looked at.
-    :param fallback: gets what is written where no event runs, in a thread of the plugin's own for
-        one; None drops it.
+    :param level: records below it are dropped.
+    :param fallback: gets what is written where no event runs, such as in a thread of the plugin's own;
+        None drops it.
     :param log: decides which levels are sent.
     """
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..events.event import callback
-from .values import text
+from .values import check_text
 
 
 class IP:
@@ -18,5 +18,4 @@ class IP:
 
         Phases: all.
         """
-        answer: bool = callback("kong.ip.is_trusted", text(address, "address"))
-        return answer
+        return callback("kong.ip.is_trusted", check_text(address, "address"))

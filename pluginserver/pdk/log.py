@@ -2,12 +2,12 @@
 
 Rules kept here:
 
-* a message is made as :func:`print` makes it, of anything, and is sent as one text: Lua would print
-  the address of a table, and throw for no arguments at all;
+* a message is made of any values, as :func:`print` makes it, and is sent as one text: Lua would print
+  the address of a table, and throw when there are no arguments;
 * a level below :attr:`Log.level` costs no round trip.  Kong does not tell its level to a plugin
-  server, and it can be changed while it runs; so the level is known here only when somebody says it:
-  the environment's ``KONG_LOG_LEVEL``, which is also how Kong itself is told, or an assignment.
-  Until then everything is sent, and Kong decides.
+  server, and it can be changed while it runs; so it is known here only from the
+  environment's ``KONG_LOG_LEVEL``, which Kong itself reads too, or from an assignment.  Without
+  either everything is sent, and Kong decides.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..errors import PDKError
 from ..events.event import callback
 from ..logs import fold
 from ..spec.levels import LOG_LEVELS
-from .values import Value, choice, lua, text
+from .values import Value, check_choice, check_text, to_lua
 
 ExcInfo: TypeAlias = (
     "bool | BaseException | "
@@ -60,14 +60,14 @@ class Log:
     @level.setter
     def level(self, level: str) -> None:
         known = {"warning": "warn", "error": "err"}.get(level, level)
-        self._lowest = LOG_LEVELS.index(choice(known, "level", LOG_LEVELS))
+        self._lowest = LOG_LEVELS.index(check_choice(known, "level", LOG_LEVELS))
 
     def enabled(self, level: str) -> bool:
         """Whether messages of a level are sent.
 
         :param level: one of :data:`~pluginserver.spec.levels.LOG_LEVELS`.
         """
-        return LOG_LEVELS.index(choice(level, "level", LOG_LEVELS)) >= self._lowest
+        return LOG_LEVELS.index(check_choice(level, "level", LOG_LEVELS)) >= self._lowest
 
     def __call__(self, *values: object, exc_info: ExcInfo = None) -> None:
         """Write at level ``notice``.
@@ -94,7 +94,7 @@ class Log:
             callback("kong.log.info", message(values, exc_info))
 
     def notice(self, *values: object, exc_info: ExcInfo = None) -> None:
-        """Write at level ``notice``, the lowest that Kong writes unless told otherwise.
+        """Write at level ``notice``, the lowest that Kong writes by default.
 
         Phases: all.
         """
@@ -159,9 +159,9 @@ class Log:
             return
         notes: dict[str, str | bool] = {}
         if after is not None:
-            notes["after"] = text(after, "after")
+            notes["after"] = check_text(after, "after")
         if removal is not None:
-            notes["removal"] = text(removal, "removal")
+            notes["removal"] = check_text(removal, "removal")
         if trace:
             notes["trace"] = True
         if notes:
@@ -197,8 +197,8 @@ class Log:
 
         Phases: rewrite, access, response, log.
         """
-        text(key, "key")
-        choice(mode, "mode", _MODES)
+        check_text(key, "key")
+        check_choice(mode, "mode", _MODES)
         if value is None:
             if mode != "set":
                 raise ValueError(
@@ -206,9 +206,9 @@ class Log:
                 )
             callback("kong.log.set_serialize_value", key)
         elif mode == "set":
-            callback("kong.log.set_serialize_value", key, lua(value, "value"))
+            callback("kong.log.set_serialize_value", key, to_lua(value, "value"))
         else:
-            callback("kong.log.set_serialize_value", key, lua(value, "value"), {"mode": mode})
+            callback("kong.log.set_serialize_value", key, to_lua(value, "value"), {"mode": mode})
 
     def serialize(self) -> dict[str, Any]:
         """The record that Kong's logging plugins write about the request.
@@ -228,7 +228,7 @@ class Log:
             record = None
         if not isinstance(record, dict):
             raise PDKError(
-                f"kong.log.serialize gave no record: {answer!r:.80}; "
+                f"kong.log.serialize did not give a record but {answer!r:.80}: "
                 "look for values that set_serialize_value put into it"
             )
         return record
@@ -236,7 +236,7 @@ class Log:
 
 def message(values: tuple[object, ...], exc_info: ExcInfo = None) -> str:
     """One text of what a log function was given."""
-    words = " ".join([value if type(value) is str else _shown(value) for value in values])
+    words = " ".join([value if type(value) is str else _as_printed(value) for value in values])
     if exc_info:
         error = sys.exc_info()[1] if exc_info is True else exc_info
         if isinstance(error, tuple):
@@ -251,7 +251,7 @@ def message(values: tuple[object, ...], exc_info: ExcInfo = None) -> str:
     return words
 
 
-def _shown(value: object) -> str:
+def _as_printed(value: object) -> str:
     """A value as :func:`print` shows it, also when its own method fails."""
     try:
         return str(value)
@@ -261,7 +261,7 @@ def _shown(value: object) -> str:
 
 def _inspectable(value: object) -> Any:
     try:
-        return lua(value, "value")
+        return to_lua(value, "value")
     except (TypeError, ValueError):
         return _repr(value)
 

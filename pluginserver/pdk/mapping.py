@@ -3,9 +3,9 @@
 Rules kept here:
 
 * reading, writing and deleting an entry is one PDK call each;
-* Kong has no function that lists the entries, so that whatever would need it raises ``TypeError``;
-* None is no entry: one that is set to None is gone, and one that is not there reads as None with
-  :meth:`Table.get` and raises ``KeyError`` with ``[]``.
+* Kong does not have a function that lists the entries, so what would need one raises ``TypeError``;
+* None is not an entry: one that is set to None is removed, and one that is not there reads as None with
+  :meth:`KongTable.get` and raises ``KeyError`` with ``[]``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any, ClassVar, NoReturn
 
 from ..events.event import callback
-from .values import lua, text
+from .values import check_text, to_lua
 
 
-class Table(MutableMapping[str, Any]):
+class KongTable(MutableMapping[str, Any]):
     """A table that lives in Kong as long as the request."""
 
     __slots__ = ()
@@ -28,22 +28,22 @@ class Table(MutableMapping[str, Any]):
     SET: ClassVar[str]
 
     def __getitem__(self, key: str) -> Any:
-        value = callback(self.GET, text(key, "key"))
+        value = callback(self.GET, check_text(key, "key"))
         if value is None:
             raise KeyError(key)
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
         if value is None:
-            callback(self.SET, text(key, "key"))
+            callback(self.SET, check_text(key, "key"))
         else:
-            callback(self.SET, text(key, "key"), lua(value, "value"))
+            callback(self.SET, check_text(key, "key"), to_lua(value, "value"))
 
     def __delitem__(self, key: str) -> None:
-        callback(self.SET, text(key, "key"))
+        callback(self.SET, check_text(key, "key"))
 
     def __contains__(self, key: object) -> bool:
-        return callback(self.GET, text(key, "key")) is not None
+        return callback(self.GET, check_text(key, "key")) is not None
 
     def __iter__(self) -> Iterator[str]:
         self._unknown()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ..events.event import callback
-from .mapping import Table
+from .mapping import KongTable
 from .results import as_map, whole
-from .values import Value, lua, text
+from .values import Value, check_text, to_lua
 
 
-class NginxCtx(Table):
+class NginxCtx(KongTable):
     """nginx's table of the current request, ``ngx.ctx``; works as a mapping.
 
     Kong itself keeps things there: use ``kong.ctx.shared`` for your own.
@@ -27,7 +27,7 @@ class NginxCtx(Table):
 
         :param default: what to return when there is none.
         """
-        answer = callback("kong.nginx.get_ctx", text(key, "key"))
+        answer = callback("kong.nginx.get_ctx", check_text(key, "key"))
         return default if answer is None else answer
 
 
@@ -46,8 +46,7 @@ class Nginx:
 
         Phases: rewrite, access, response, preread.
         """
-        answer: str | None = callback("kong.nginx.get_var", text(name, "name"))
-        return answer
+        return callback("kong.nginx.get_var", check_text(name, "name"))
 
     def get_tls1_version_str(self) -> str | None:
         """The TLS version of the client's connection, such as ``"TLSv1.3"``.
@@ -56,8 +55,7 @@ class Nginx:
 
         Phases: rewrite, access, response.
         """
-        answer: str | None = callback("kong.nginx.get_tls1_version_str")
-        return answer
+        return callback("kong.nginx.get_tls1_version_str")
 
     def get_ctx(self, key: str) -> Any:
         """Read an entry of :attr:`ctx`.
@@ -66,7 +64,7 @@ class Nginx:
 
         Phases: all.
         """
-        return callback("kong.nginx.get_ctx", text(key, "key"))
+        return callback("kong.nginx.get_ctx", check_text(key, "key"))
 
     def set_ctx(self, key: str, value: Value | None = None) -> None:
         """Write an entry of :attr:`ctx`.
@@ -76,25 +74,23 @@ class Nginx:
         Phases: all.
         """
         if value is None:
-            callback("kong.nginx.set_ctx", text(key, "key"))
+            callback("kong.nginx.set_ctx", check_text(key, "key"))
         else:
-            callback("kong.nginx.set_ctx", text(key, "key"), lua(value, "value"))
+            callback("kong.nginx.set_ctx", check_text(key, "key"), to_lua(value, "value"))
 
     def req_start_time(self) -> float:
         """When the request began, in seconds since the epoch, with a fraction.
 
         Phases: rewrite, access, response, log.
         """
-        answer: float = callback("kong.nginx.req_start_time")
-        return answer
+        return callback("kong.nginx.req_start_time")
 
     def get_subsystem(self) -> str:
         """Whether this is HTTP or plain TCP and TLS: ``"http"`` or ``"stream"``.
 
         Phases: all.
         """
-        answer: str = callback("kong.nginx.get_subsystem")
-        return answer
+        return callback("kong.nginx.get_subsystem")
 
     def get_statistics(self) -> dict[str, int]:
         """nginx's counters of connections and requests.

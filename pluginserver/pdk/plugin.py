@@ -15,5 +15,4 @@ class PluginInfo:
 
         Phases: rewrite, access, response, log.
         """
-        answer: str = callback("kong.plugin.get_id")
-        return answer
+        return callback("kong.plugin.get_id")

@@ -1,7 +1,11 @@
 """``kong.response``: what the client gets.
 
-``exit`` and ``error`` never come back: Kong answers the client and sends no more steps, and the
-handler is unwound, so that ``finally`` and ``with`` run.
+Rules kept here:
+
+* ``exit`` and ``error`` never come back: Kong answers the client and sends no more steps, and the
+  handler is unwound, so that ``finally`` and ``with`` run;
+* headers are never cut off by a body that is not given;
+* JSON that Lua would change (null, an empty list, a long number) is made here and sent as text.
 """
 
 from __future__ import annotations
@@ -12,20 +16,35 @@ from ..errors import OutsideEventError
 from ..events.event import callback, current, finish
 from ..spec.multimap import Headers
 from . import results
-from .headers import HeadersInput, HeaderValue, header_map, header_name, header_value, same
+from .headers import (
+    HeadersInput,
+    HeaderValue,
+    comparable_name,
+    header_map,
+    header_name,
+    header_value,
+)
 from .request import MAX_ITEMS
 from .results import whole
 from .unusable import refuse
-from .values import Body, integer, jsonable, raw, survives, text, to_json
+from .values import (
+    Body,
+    check_integer,
+    check_raw,
+    check_text,
+    json_text,
+    survives_lua,
+    to_jsonable,
+)
 
 STREAM_STATUSES: Final = (200, 400, 403, 500, 502, 503)
-"""What a TCP or TLS connection can end with."""
+"""The statuses with which Kong can end a TCP or TLS connection."""
 
 CONTENT_TYPE: Final = "Content-Type"
 JSON: Final = "application/json; charset=utf-8"
 
 ERROR_TYPES: Final = ("application/json", "text/html", "application/xml", "text/plain")
-"""What Kong has a template for; each may be followed by ``; charset=utf-8``."""
+"""The types of error pages that Kong can make; each may be followed by ``; charset=utf-8``."""
 
 MESSAGES: Final = {
     400: "Bad request",
@@ -70,7 +89,7 @@ MESSAGES: Final = {
     510: "Not extended",
     511: "Network authentication required",
 }
-"""The words that Kong puts into an error response without a message."""
+"""The text that Kong puts into an error response without a message."""
 
 
 class Response:
@@ -83,32 +102,30 @@ class Response:
 
         Phases: response, log.
         """
-        answer: int = whole(callback("kong.response.get_status"))
-        return answer
+        return whole(callback("kong.response.get_status"))
 
     def get_header(self, name: str) -> str | None:
         """The first value of a header of the response.
 
-        :param name: in any case, ``_`` is the same as ``-``.
+        :param name: case does not matter, and ``_`` is the same as ``-``.
         :returns: None when it is not there.
 
         Phases: response, log.
         """
         if type(name) is not str or not name.isascii():
-            name = text(name, "name")
-        answer: str | None = callback("kong.response.get_header", name)
-        return answer
+            name = check_text(name, "name")
+        return callback("kong.response.get_header", name)
 
     def get_headers(self, max_headers: int | None = None) -> Headers:
         """All headers of the response.
 
-        :param max_headers: how many to read, from 1 to 1000; 100 when left out.
+        :param max_headers: how many to read, from 1 to 1000; default: 100.
 
         Phases: response, log.
         """
         if max_headers is None:
             return results.headers(callback("kong.response.get_headers"))
-        limit = integer(max_headers, "max_headers", 1, MAX_ITEMS)
+        limit = check_integer(max_headers, "max_headers", 1, MAX_ITEMS)
         return results.headers(callback("kong.response.get_headers", limit))
 
     def get_source(self) -> str:
@@ -119,8 +136,7 @@ class Response:
 
         Phases: response, log.
         """
-        answer: str = callback("kong.response.get_source")
-        return answer
+        return callback("kong.response.get_source")
 
     def set_status(self, status: int) -> None:
         """Set the status of the response.
@@ -129,7 +145,7 @@ class Response:
 
         Phases: rewrite, access, response.
         """
-        callback("kong.response.set_status", integer(status, "status", 100, 599))
+        callback("kong.response.set_status", check_integer(status, "status", 100, 599))
 
     def set_header(self, name: str, value: HeaderValue) -> None:
         """Set a header of the response, in place of all of that name.
@@ -183,7 +199,7 @@ class Response:
 
         Phases: rewrite, access, response, preread.
         """
-        integer(status, "status", 100, 599)
+        check_integer(status, "status", 100, 599)
         if status not in STREAM_STATUSES and _in_stream():
             raise ValueError(
                 f"status must be one of {', '.join(map(str, STREAM_STATUSES))} in preread, "
@@ -191,9 +207,9 @@ class Response:
             )
         sent = {} if headers is None else header_map(headers)
         content = "" if body is None else _body(body, "body")
-        if isinstance(content, _Text):
+        if isinstance(content, _MadeJSON):
             content = content.json
-            if not any(same(name) == "content-type" for name in sent):
+            if not any(comparable_name(name) == "content-type" for name in sent):
                 sent[CONTENT_TYPE] = JSON
         if sent:
             finish("kong.response.exit", status, content, sent)
@@ -210,17 +226,17 @@ class Response:
         given, else as the client accepts it.
 
         :param status: from 400 to 599.
-        :param message: what went wrong, as :meth:`exit` takes a body; when left out, Kong's words
-            for the status.
+        :param message: what went wrong, as :meth:`exit` takes a body; default: Kong's text for
+            the status.
         :param headers: for each what :meth:`set_header` takes.
 
         Phases: rewrite, access, response.
         """
-        integer(status, "status", 400, 599)
+        check_integer(status, "status", 400, 599)
         sent = _error_headers(headers)
         if message is not None:
             content = _body(message, "message")
-            if isinstance(content, _Text):
+            if isinstance(content, _MadeJSON):
                 content = content.json
         elif sent:
             content = MESSAGES.get(status) or f"The upstream server responded with {status}"
@@ -239,7 +255,7 @@ class Response:
         refuse("kong.response.set_raw_body")
 
 
-class _Text:
+class _MadeJSON:
     """JSON that is made here, because Lua would make other JSON of the same value."""
 
     __slots__ = ("json",)
@@ -258,22 +274,22 @@ def _in_stream() -> bool:
 def _body(value: object, what: str) -> Any:
     """A body in the form in which it is sent."""
     if isinstance(value, (str, bytes, bytearray, memoryview)):
-        return raw(value, what)
-    converted = jsonable(value, what)
-    return converted if survives(converted) else _Text(to_json(converted))
+        return check_raw(value, what)
+    converted = to_jsonable(value, what)
+    return converted if survives_lua(converted) else _MadeJSON(json_text(converted))
 
 
 def _error_headers(headers: HeadersInput | None) -> dict[str, Any]:
     """The headers of an error page, with the content type spelt as Kong looks for it."""
     sent: dict[str, Any] = {} if headers is None else header_map(headers)
     for name in sent:
-        if same(name) == "content-type":
+        if comparable_name(name) == "content-type":
             kind = sent.pop(name)
             base, _, parameter = str(kind).partition("; ")
             if base not in ERROR_TYPES or parameter not in ("", "charset=utf-8"):
                 raise ValueError(
                     f"the value of header {name!r} must be one of {', '.join(ERROR_TYPES)}, "
-                    f"not {kind!r}: Kong has no other error pages"
+                    f"not {kind!r}: Kong does not have other error pages"
                 )
             sent[CONTENT_TYPE] = kind
             break

@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* a function that gives a map, a list, a multi-map or bytes gives an empty one for no answer at all,
-  and for Lua's empty table, whatever it came as;
-* an answer is judged by the call that asked for it, never by the name of the step that brought it.
+* a function that gives a map, a list, a multi-map or bytes gives an empty one when Kong sent nothing,
+  and for Lua's empty table, whether it came as a list or a map;
+* an answer is read by the call that asked for it, never by the name of the step that brought it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..spec.multimap import Headers, MultiMap, Query
 
 M = TypeVar("M", bound="MultiMap[Any]")
 
-__all__ = ["as_list", "as_map", "body", "headers", "query", "table", "whole"]
+__all__ = ["as_list", "as_map", "body", "headers", "map_or_list", "query", "whole"]
 
 
 def headers(answer: Any) -> Headers:
@@ -36,7 +36,7 @@ def body(answer: Any) -> bytes:
     return bytes(answer or b"")
 
 
-def table(answer: Any) -> dict[str, Any] | list[Any] | None:
+def map_or_list(answer: Any) -> dict[str, Any] | list[Any] | None:
     """A table of Lua that may be a map or a list; an empty one is a map."""
     return answer if answer is None or answer else {}
 

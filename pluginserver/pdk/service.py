@@ -8,7 +8,7 @@ from ..events.event import callback
 from .service_request import ServiceRequest
 from .service_response import ServiceResponse
 from .unusable import refuse
-from .values import flag, integer, text
+from .values import check_flag, check_integer, check_text
 
 MAX_TIMEOUT: Final = 2**31 - 2
 MAX_RETRIES: Final = 32767
@@ -30,64 +30,65 @@ class ServiceNamespace:
 
         Phases: access.
         """
-        answer: bool | None = callback("kong.service.set_upstream", text(host, "host"))
-        return answer
+        return callback("kong.service.set_upstream", check_text(host, "host"))
 
     def set_target(self, host: str, port: int) -> None:
-        """Send the request to this address; no balancing, no health checks.
+        """Send the request to this address, without balancing and health checks.
 
         :param host: a name or an address.
         :param port: from 0 to 65535.
 
         Phases: access.
         """
-        callback("kong.service.set_target", text(host, "host"), integer(port, "port", 0, 65535))
+        callback(
+            "kong.service.set_target",
+            check_text(host, "host"),
+            check_integer(port, "port", 0, 65535),
+        )
 
     def set_retries(self, retries: int) -> None:
-        """How often Kong tries again when the service cannot be reached.
+        """Set how often Kong tries again when the service cannot be reached.
 
         :param retries: from 0 to 32767.
 
         Phases: access.
         """
-        callback("kong.service.set_retries", integer(retries, "retries", 0, MAX_RETRIES))
+        callback("kong.service.set_retries", check_integer(retries, "retries", 0, MAX_RETRIES))
 
     def set_timeouts(self, connect_timeout: int, write_timeout: int, read_timeout: int) -> None:
-        """How long Kong waits for the service.
+        """Set how long Kong waits for the service.
 
-        :param connect_timeout: milliseconds, from 1 to 2147483646; like the others.
+        :param connect_timeout: milliseconds, from 1 to 2147483646, as the other two.
 
         Phases: access.
         """
         callback(
             "kong.service.set_timeouts",
-            integer(connect_timeout, "connect_timeout", 1, MAX_TIMEOUT),
-            integer(write_timeout, "write_timeout", 1, MAX_TIMEOUT),
-            integer(read_timeout, "read_timeout", 1, MAX_TIMEOUT),
+            check_integer(connect_timeout, "connect_timeout", 1, MAX_TIMEOUT),
+            check_integer(write_timeout, "write_timeout", 1, MAX_TIMEOUT),
+            check_integer(read_timeout, "read_timeout", 1, MAX_TIMEOUT),
         )
 
     def set_tls_verify(self, on: bool) -> bool | None:
-        """Whether Kong verifies the certificate of the service.
+        """Set whether Kong verifies the service's certificate.
 
         :returns: True, or None when it could not be set.
 
         Phases: rewrite, access, preread.
         """
-        answer: bool | None = callback("kong.service.set_tls_verify", flag(on, "on"))
-        return answer
+        return callback("kong.service.set_tls_verify", check_flag(on, "on"))
 
     def set_tls_verify_depth(self, depth: int) -> bool | None:
-        """How long a chain of certificates of the service may be.
+        """Set how long the service's chain of certificates may be.
 
         :param depth: 0 or more.
         :returns: True, or None when it could not be set.
 
         Phases: rewrite, access, preread.
         """
-        answer: bool | None = callback(
-            "kong.service.set_tls_verify_depth", integer(depth, "depth", 0, 2**31 - 1)
+        return callback(
+            "kong.service.set_tls_verify_depth", check_integer(depth, "depth", 0, 2**31 - 1)
         )
-        return answer
 
     def set_tls_cert_key(self, chain: object, key: object) -> NoReturn:
         """Not usable: set ``client_certificate`` on the service in Kong's configuration."""

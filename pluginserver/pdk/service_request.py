@@ -1,6 +1,9 @@
 """``kong.service.request``: the request that Kong sends to the service.
 
-What is set here shows at once in ``kong.request``.
+Rules kept here:
+
+* what is set here shows at once in ``kong.request``;
+* JSON that Lua would change (null, an empty list, a long number) is made here and sent as text.
 """
 
 from __future__ import annotations
@@ -13,8 +16,16 @@ import attrs
 from ..errors import PDKError
 from ..events.event import callback
 from ..spec.multimap import QueryValue
-from .headers import HeadersInput, HeaderValue, Wire, header_map, header_name, header_value
-from .values import choice, jsonable, raw, survives, table, text, to_json
+from .headers import HeadersInput, HeaderValue, WireValue, header_map, header_name, header_value
+from .values import (
+    check_choice,
+    check_raw,
+    check_text,
+    json_text,
+    survives_lua,
+    to_jsonable,
+    to_lua_map,
+)
 
 METHODS: Final = (
     "GET",
@@ -51,20 +62,22 @@ class ServiceRequest:
     def enable_buffering(self) -> None:
         """Let Kong read the whole response before a plugin's ``response`` sees it.
 
-        A plugin that has a handler for ``response`` needs not ask for it.
+        A plugin that has a handler for ``response`` does not have to ask for it.
 
         Phases: rewrite, access.
         """
         callback("kong.service.request.enable_buffering")
 
     def set_scheme(self, scheme: str) -> None:
-        """How to talk to the service.
+        """Set the scheme with which Kong calls the service.
 
         :param scheme: ``"http"`` or ``"https"``.
 
         Phases: rewrite, access.
         """
-        callback("kong.service.request.set_scheme", choice(scheme, "scheme", ("http", "https")))
+        callback(
+            "kong.service.request.set_scheme", check_choice(scheme, "scheme", ("http", "https"))
+        )
 
     def set_path(self, path: str) -> None:
         """Set the path; Kong escapes what needs it.
@@ -73,18 +86,18 @@ class ServiceRequest:
 
         Phases: rewrite, access.
         """
-        if not text(path, "path").startswith("/"):
+        if not check_text(path, "path").startswith("/"):
             raise ValueError(f"path must begin with '/', not {path!r}")
         callback("kong.service.request.set_path", path)
 
     def set_raw_query(self, query: str) -> None:
-        """Set the query, as it is to be sent.
+        """Set the query, already escaped.
 
         :param query: without the question mark.
 
         Phases: rewrite, access.
         """
-        callback("kong.service.request.set_raw_query", text(query, "query"))
+        callback("kong.service.request.set_raw_query", check_text(query, "query"))
 
     def set_method(self, method: str) -> None:
         """Set the method.
@@ -93,26 +106,26 @@ class ServiceRequest:
 
         Phases: rewrite, access.
         """
-        callback("kong.service.request.set_method", choice(method, "method", METHODS))
+        callback("kong.service.request.set_method", check_choice(method, "method", METHODS))
 
     def set_query(self, args: QueryInput) -> None:
         """Set the query; names and values are escaped, and sorted by name.
 
-        :param args: a value is text, True for an argument without a value, False for none at all,
-            or a list of these.
+        :param args: a value is text, True for an argument without a value, False to leave the argument
+            out, or a list of these.
 
         Phases: rewrite, access.
         """
-        callback("kong.service.request.set_query", table(args, "args"))
+        callback("kong.service.request.set_query", to_lua_map(args, "args"))
 
     def clear_query_arg(self, name: str) -> None:
-        """Remove a query argument, every time that it occurs.
+        """Remove a query argument, wherever it occurs.
 
         Since Kong 3.9.
 
         Phases: rewrite, access.
         """
-        callback("kong.service.request.clear_query_arg", text(name, "name"))
+        callback("kong.service.request.clear_query_arg", check_text(name, "name"))
 
     def set_header(self, name: str, value: HeaderValue) -> None:
         """Set a header of the request, in place of all of that name.
@@ -137,8 +150,8 @@ class ServiceRequest:
         """
         name = header_name(name)
         values = header_value(name, value)
-        for one in values if isinstance(values, list) else (values,):
-            callback("kong.service.request.add_header", name, one)
+        for item in values if isinstance(values, list) else (values,):
+            callback("kong.service.request.add_header", name, item)
 
     def clear_header(self, name: str) -> None:
         """Remove all headers of that name from the request.
@@ -166,7 +179,7 @@ class ServiceRequest:
 
         Phases: rewrite, access.
         """
-        callback("kong.service.request.set_raw_body", raw(body, "body"))
+        callback("kong.service.request.set_raw_body", check_raw(body, "body"))
 
     def set_body(
         self, args: Mapping[str, Any] | attrs.AttrsInstance, mimetype: str | None = None
@@ -174,11 +187,11 @@ class ServiceRequest:
         """Set the body to a form, multipart or JSON, and ``Content-Type`` with it.
 
         :param args: the fields of a form are text, True, or (not in multipart) lists of these.
-        :param mimetype: one of :data:`BODY_TYPES`.  When it is left out it is that of the
-            request, which takes one more call to read: Kong fails the request if it can make no
-            body of that type.
-        :returns: True, or None when there is no type.
-        :raises PDKError: when the request's type is none that Kong can make.
+        :param mimetype: one of :data:`BODY_TYPES`.  Default: the type of the request,
+            which takes one more call to read.
+        :returns: True, or None when the request has no type.
+        :raises PDKError: when the request's type is not one of :data:`BODY_TYPES`: Kong would fail
+            the request.
 
         Phases: rewrite, access.
         """
@@ -190,37 +203,35 @@ class ServiceRequest:
                 return None
             if _base(mimetype) not in BODY_TYPES:
                 raise PDKError(
-                    f"the request's type is {mimetype!r}, of which Kong can make no body: "
+                    f"the request's type is {mimetype!r}, and Kong cannot make a body of that type: "
                     f"give mimetype, one of {', '.join(BODY_TYPES)}"
                 )
         else:
-            choice(_base(text(mimetype, "mimetype")), "mimetype", BODY_TYPES)
+            check_choice(_base(check_text(mimetype, "mimetype")), "mimetype", BODY_TYPES)
         if _base(mimetype) == JSON:
-            value = jsonable(args, "args")
-            if not survives(value):
-                callback("kong.service.request.set_raw_body", to_json(value))
+            value = to_jsonable(args, "args")
+            if not survives_lua(value):
+                callback("kong.service.request.set_raw_body", json_text(value))
                 callback("kong.service.request.set_header", "Content-Type", mimetype)
                 return True
         else:
-            value = table(args, "args")
-        answer: bool | None = callback("kong.service.request.set_body", value, mimetype)
-        return answer
+            value = to_lua_map(args, "args")
+        return callback("kong.service.request.set_body", value, mimetype)
 
     def disable_tls(self) -> bool | None:
-        """Talk to the service without TLS.
+        """Connect to the service without TLS.
 
         :returns: True, or None when it failed.
 
         Phases: preread.
         """
-        answer: bool | None = callback("kong.service.request.disable_tls")
-        return answer
+        return callback("kong.service.request.disable_tls")
 
 
 def _base(mimetype: str) -> str:
     return mimetype.partition(";")[0]
 
 
-def _check_host(name: str, value: HeaderValue | Wire) -> None:
+def _check_host(name: str, value: HeaderValue | WireValue) -> None:
     if isinstance(value, list) and name.lower() == "host":
         raise ValueError("the header 'Host' takes one value, not a list")

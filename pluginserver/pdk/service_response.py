@@ -9,7 +9,7 @@ from ..spec.multimap import Headers
 from . import results
 from .request import FORM_ARGUMENTS, MAX_ITEMS
 from .results import whole
-from .values import integer, text
+from .values import check_integer, check_text
 
 
 class ServiceResponse:
@@ -24,30 +24,28 @@ class ServiceResponse:
 
         Phases: response.
         """
-        answer: int | None = whole(callback("kong.service.response.get_status"))
-        return answer
+        return whole(callback("kong.service.response.get_status"))
 
     def get_header(self, name: str) -> str | None:
         """The first value of a header.
 
-        :param name: in any case, ``_`` is the same as ``-``.
+        :param name: case does not matter, and ``_`` is the same as ``-``.
         :returns: None when it is not there.
 
         Phases: response, log.
         """
-        answer: str | None = callback("kong.service.response.get_header", text(name, "name"))
-        return answer
+        return callback("kong.service.response.get_header", check_text(name, "name"))
 
     def get_headers(self, max_headers: int | None = None) -> Headers:
         """All headers; always empty in ``response``, where ``kong.response.get_headers`` works.
 
-        :param max_headers: how many to read, from 1 to 1000; 100 when left out.
+        :param max_headers: how many to read, from 1 to 1000; default: 100.
 
         Phases: response, log.
         """
         if max_headers is None:
             return results.headers(callback("kong.service.response.get_headers"))
-        limit = integer(max_headers, "max_headers", 1, MAX_ITEMS)
+        limit = check_integer(max_headers, "max_headers", 1, MAX_ITEMS)
         return results.headers(callback("kong.service.response.get_headers", limit))
 
     def get_raw_body(self) -> bytes:
@@ -63,17 +61,19 @@ class ServiceResponse:
         """The body, decoded: a form, multipart or JSON.
 
         :param mimetype: decode it as ``application/x-www-form-urlencoded``,
-            ``multipart/form-data`` or ``application/json``; when left out, as the response's
-            ``Content-Type`` says.
-        :param max_args: how many arguments of a form to read, from 1 to 1000; 100 when left out.
+            ``multipart/form-data`` or ``application/json``; default: the response's
+            ``Content-Type``.
+        :param max_args: how many arguments of a form to read, from 1 to 1000; default: 100.
         :returns: as ``kong.request.get_body``; None when it cannot be decoded.
 
         Phases: response.
         """
-        # A None would cut off what follows; Kong takes false as "not given".
+        # Kong could cut the arguments off at a None; it takes false as "not given".
         answer = callback(
             "kong.service.response.get_body",
-            False if mimetype is None else text(mimetype, "mimetype"),
-            FORM_ARGUMENTS if max_args is None else integer(max_args, "max_args", 1, MAX_ITEMS),
+            False if mimetype is None else check_text(mimetype, "mimetype"),
+            FORM_ARGUMENTS
+            if max_args is None
+            else check_integer(max_args, "max_args", 1, MAX_ITEMS),
         )
-        return results.table(answer)
+        return results.map_or_list(answer)

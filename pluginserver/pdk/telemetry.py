@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..events.event import callback
-from .values import table, text
+from .values import check_text, to_lua_map
 
 
 class Telemetry:
@@ -34,14 +34,11 @@ class Telemetry:
         Phases: all.
         """
         sent = (
-            text(plugin_name, "plugin_name"),
-            table(plugin_config, "plugin_config"),
-            text(message_type, "message_type"),
-            text(message, "message"),
+            check_text(plugin_name, "plugin_name"),
+            to_lua_map(plugin_config, "plugin_config"),
+            check_text(message_type, "message_type"),
+            check_text(message, "message"),
         )
-        answer: bool | None
         if attributes is None:
-            answer = callback("kong.telemetry.log", *sent)
-        else:
-            answer = callback("kong.telemetry.log", *sent, table(attributes, "attributes"))
-        return answer
+            return callback("kong.telemetry.log", *sent)
+        return callback("kong.telemetry.log", *sent, to_lua_map(attributes, "attributes"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..events.event import callback
-from .values import text
+from .values import check_text
 
 
 class TLS:
@@ -20,8 +20,7 @@ class TLS:
 
         Phases: certificate.
         """
-        answer: bool | None = callback("kong.client.tls.request_client_certificate")
-        return answer
+        return callback("kong.client.tls.request_client_certificate")
 
     def disable_session_reuse(self) -> bool | None:
         """Let the client not resume this TLS session later.
@@ -30,8 +29,7 @@ class TLS:
 
         Phases: certificate.
         """
-        answer: bool | None = callback("kong.client.tls.disable_session_reuse")
-        return answer
+        return callback("kong.client.tls.disable_session_reuse")
 
     def get_full_client_certificate_chain(self) -> str | None:
         """The certificates that the client sent: its own first, then intermediate ones.
@@ -40,8 +38,7 @@ class TLS:
 
         Phases: rewrite, access, response.
         """
-        answer: str | None = callback("kong.client.tls.get_full_client_certificate_chain")
-        return answer
+        return callback("kong.client.tls.get_full_client_certificate_chain")
 
     def set_client_verify(self, value: str) -> None:
         """Say how the verification of the client's certificate ended, for Kong's logs.
@@ -51,7 +48,8 @@ class TLS:
 
         Phases: rewrite, access, response.
         """
-        if text(value, "value") not in ("SUCCESS", "NONE") and not value.startswith("FAILED:"):
+        known = check_text(value, "value") in ("SUCCESS", "NONE")
+        if not known and not value.startswith("FAILED:"):
             raise ValueError(
                 f"value must be 'SUCCESS', 'NONE', or 'FAILED:' and a reason, not {value!r}"
             )

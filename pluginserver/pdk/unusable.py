@@ -1,6 +1,8 @@
-"""Functions of Kong's PDK that no plugin server can use.
+"""Functions of Kong's PDK that a plugin server cannot use.
 
-They are there so that an author who knows them from Lua reads why, and what to use instead.
+Rules kept here:
+
+* they exist, and raise: an author who knows them from Lua reads why, and what to use instead.
 """
 
 from __future__ import annotations

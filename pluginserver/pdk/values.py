@@ -1,14 +1,14 @@
 """Arguments as Kong can take them: checked, and put into the form that goes on the wire.
 
 MessagePack and Lua each lose something.  Lua's table has no None, its number is a double, and a
-call that Lua refuses ends the request without a word.  So a value that would not arrive as it is
+call that Lua refuses ends the request silently.  So a value that would not arrive as it is
 raises here, before anything is sent, and the event goes on.
 
 Rules kept here:
 
 * an error names the argument, down to the place in it: ``body['items'][3]``;
 * ``TypeError`` for a value of a wrong type, ``ValueError`` for a wrong value;
-* text may hold surrogate escapes, which are bytes that are no UTF-8, but no other surrogates;
+* text may hold surrogate escapes, which are bytes that are not UTF-8, but not other surrogates;
 * nothing is dropped: a None that Lua would drop raises, except in the fields of an attrs object,
   where it means that the field is not set.
 """
@@ -23,6 +23,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..spec.entities import Entity
+from ..spec.holes import border
 from ..spec.limits import EXACT
 from ..spec.multimap import MultiMap
 
@@ -42,7 +43,7 @@ _Path: TypeAlias = "tuple[Any, Any] | str"
 """Where a value stands: the argument's name, or the path of what holds it and its key there."""
 
 
-def text(value: object, what: str) -> str:
+def check_text(value: object, what: str) -> str:
     """An argument that must be text.
 
     :param what: what to call it in an error.
@@ -54,21 +55,21 @@ def text(value: object, what: str) -> str:
             value.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"{what} holds a lone surrogate, {value[error.start]!a}, which is no text: remove it"
+                f"{what} holds a lone surrogate, {value[error.start]!a}, which is not text: remove it"
             ) from None
     return value
 
 
-def raw(value: object, what: str) -> str | bytes:
+def check_raw(value: object, what: str) -> str | bytes:
     """An argument that is sent as it is: text, which becomes UTF-8, or bytes."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if not isinstance(value, str):
         raise TypeError(f"{what} must be str or bytes, not {type(value).__name__}")
-    return text(value, what)
+    return check_text(value, what)
 
 
-def integer(value: object, what: str, low: int, high: int) -> int:
+def check_integer(value: object, what: str, low: int, high: int) -> int:
     """An argument that must be an integer from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{what} must be int, not {type(value).__name__}")
@@ -77,21 +78,21 @@ def integer(value: object, what: str, low: int, high: int) -> int:
     return value
 
 
-def flag(value: object, what: str) -> bool:
+def check_flag(value: object, what: str) -> bool:
     """An argument that must be True or False."""
     if not isinstance(value, bool):
         raise TypeError(f"{what} must be bool, not {type(value).__name__}")
     return value
 
 
-def choice(value: str, what: str, choices: Sequence[str]) -> str:
+def check_choice(value: str, what: str, choices: Sequence[str]) -> str:
     """An argument that must be one of a few texts."""
-    if text(value, what) not in choices:
+    if check_text(value, what) not in choices:
         raise ValueError(f"{what} must be one of {', '.join(choices)}, not {value!r}")
     return choices[choices.index(value)]
 
 
-def lua(value: object, what: str) -> Any:
+def to_lua(value: object, what: str) -> Any:
     """An argument of any type that Lua can hold.
 
     :param value: text, bytes, bool, int, float, or lists, mappings and attrs objects of those; an
@@ -100,18 +101,17 @@ def lua(value: object, what: str) -> Any:
     return _convert(value, what, False, 0)
 
 
-def table(value: object, what: str) -> dict[str, Any]:
+def to_lua_map(value: object, what: str) -> dict[str, Any]:
     """An argument that must be a mapping or an attrs object."""
     if not isinstance(value, Mapping) and not attrs.has(type(value)):
         raise TypeError(f"{what} must be a mapping, not {type(value).__name__}")
-    converted: dict[str, Any] = lua(value, what)
-    return converted
+    return to_lua(value, what)
 
 
-def jsonable(value: object, what: str) -> Any:
+def to_jsonable(value: object, what: str) -> Any:
     """A mapping, list or attrs object that is to be JSON; None is null in it.
 
-    :raises TypeError: also for a number or a boolean alone, which Kong takes for no body.
+    :raises TypeError: also for a number or a boolean alone, which Kong does not take as a body.
     """
     if not isinstance(value, (Mapping, list, tuple)) and not attrs.has(type(value)):
         raise TypeError(
@@ -121,62 +121,72 @@ def jsonable(value: object, what: str) -> Any:
     return _convert(value, what, True, 0)
 
 
-def survives(value: Any) -> bool:
+def survives_lua(value: Any) -> bool:
     """Whether Kong would make the same JSON of a converted value as we would.
 
-    A Lua table holds no null, does not tell an empty list from an empty map, and Lua's encoder
+    A Lua table cannot hold null, does not tell an empty list from an empty map, and Lua's encoder
     rounds long numbers.
     """
     if isinstance(value, dict):
-        return all(map(survives, value.values()))
+        return all(map(survives_lua, value.values()))
     if isinstance(value, list):
-        return bool(value) and all(map(survives, value))
+        return bool(value) and all(map(survives_lua, value))
     if isinstance(value, (int, float)):
         return float(f"{value:.{DIGITS}g}") == value
     return value is not None
 
 
-def to_json(value: Any) -> str:
-    """A value that :func:`jsonable` has converted, as JSON."""
+def json_text(value: Any) -> str:
+    """A value that :func:`to_jsonable` has converted, as JSON."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def arguments(values: tuple[object, ...]) -> tuple[Any, ...]:
+def check_arguments(values: tuple[object, ...]) -> tuple[Any, ...]:
     """The arguments of a call whose function is not known: trailing Nones dropped.
 
-    :raises ValueError: for a None before another argument: Kong would cut the arguments off there.
+    :raises ValueError: for a None with which Kong would cut the arguments off: see
+        :mod:`pluginserver.spec.holes`.
     """
     count = len(values)
     while count and values[count - 1] is None:
         count -= 1
-    return tuple(lua(value, f"argument {place}") for place, value in enumerate(values[:count], 1))
+    arriving = border(values[:count])
+    if arriving < count:
+        raise ValueError(
+            f"argument {arriving + 1} is None, where Kong would cut the arguments off: "
+            "give a value in its place"
+        )
+    return tuple(
+        None if value is None else to_lua(value, f"argument {place}")
+        for place, value in enumerate(values[:count], 1)
+    )
 
 
 def _convert(value: object, path: _Path, nulls: bool, depth: int) -> Any:
     if isinstance(value, str):
-        return text(value, _words(path)) if not value.isascii() else value
+        return check_text(value, _describe_path(path)) if not value.isascii() else value
     if value is None:
         if nulls:
             return None
-        raise ValueError(f"{_words(path)} is None, which Lua cannot hold: leave it out")
+        raise ValueError(f"{_describe_path(path)} is None, which Lua cannot hold: leave it out")
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
         if (nulls and -(2**63) <= value < 2**64) or -EXACT <= value <= EXACT:
             return value
         raise ValueError(
-            f"{_words(path)} is an integer of {value.bit_length()} bits, too big for Kong: "
+            f"{_describe_path(path)} is an integer of {value.bit_length()} bits, too big for Kong: "
             "send it as text"
         )
     if isinstance(value, float):
         if math.isfinite(value):
             return value
-        raise ValueError(f"{_words(path)} is {value}, which Kong cannot take")
+        raise ValueError(f"{_describe_path(path)} is {value}, which Kong cannot take")
     if isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(value)
         return data.decode("utf-8", "surrogateescape") if nulls else data
     if depth == MAX_DEPTH:
-        raise ValueError(f"{_words(path)} nests deeper than {MAX_DEPTH} levels")
+        raise ValueError(f"{_describe_path(path)} nests deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         items = value.lists() if isinstance(value, MultiMap) else value
         return {
@@ -194,7 +204,7 @@ def _convert(value: object, path: _Path, nulls: bool, depth: int) -> Any:
             if nulls or item is not None
         }
     raise TypeError(
-        f"{_words(path)} is a {type(value).__name__}, which cannot be sent: "
+        f"{_describe_path(path)} is a {type(value).__name__}, which cannot be sent: "
         "use str, bytes, bool, int, float, a list, a mapping or an attrs object"
     )
 
@@ -211,13 +221,13 @@ def _fields(value: Any) -> dict[str, Any]:
 
 def _key(key: object, path: _Path) -> str:
     if isinstance(key, str):
-        return text(key, f"a key of {_words(path)}")
+        return check_text(key, f"a key of {_describe_path(path)}")
     raise TypeError(
-        f"{_words(path)} has the key {key!r}, a {type(key).__name__}: Kong takes only str"
+        f"{_describe_path(path)} has the key {key!r}, a {type(key).__name__}: Kong takes only str"
     )
 
 
-def _words(path: _Path) -> str:
+def _describe_path(path: _Path) -> str:
     keys: list[str] = []
     while not isinstance(path, str):
         path, key = path

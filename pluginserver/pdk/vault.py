@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import PDKError
 from ..events.event import callback
 from .results import as_map
-from .values import table, text
+from .values import check_text, to_lua_map
 
 
 class Vault:
@@ -27,30 +27,28 @@ class Vault:
         """The secret that a reference stands for.
 
         :param reference: such as ``"{vault://env/api-key}"``.
-        :returns: None when it is no reference, or there is no such secret.
+        :returns: None when the text is not a reference, or there is no such secret.
 
         Phases: all.
         """
-        answer: str | None = callback("kong.vault.get", text(reference, "reference"))
-        return answer
+        return callback("kong.vault.get", check_text(reference, "reference"))
 
     def is_reference(self, reference: str) -> bool:
         """Whether a text is a reference to a secret.
 
         Phases: all.
         """
-        answer: bool = callback("kong.vault.is_reference", text(reference, "reference"))
-        return answer
+        return callback("kong.vault.is_reference", check_text(reference, "reference"))
 
     def parse_reference(self, reference: str) -> dict[str, Any] | None:
         """The parts of a reference.
 
         :returns: ``name`` and ``resource``, also ``key``, ``config`` and ``version`` where the
-            reference has them; None for what is none.
+            reference has them; None when the text is not a reference.
 
         Phases: all.
         """
-        answer = callback("kong.vault.parse_reference", text(reference, "reference"))
+        answer = callback("kong.vault.parse_reference", check_text(reference, "reference"))
         if answer is None:
             return None
         parts = as_map(answer)
@@ -66,7 +64,7 @@ class Vault:
 
         Phases: all.
         """
-        return as_map(callback("kong.vault.update", table(config, "config")))
+        return as_map(callback("kong.vault.update", to_lua_map(config, "config")))
 
 
 class Secret:
@@ -127,7 +125,7 @@ class Secret:
         if self._value is None:
             self._read = float("-inf")
             raise PDKError(
-                f"Kong has no secret for {self.reference}: check the vault that it names"
+                f"Kong does not have a secret for {self.reference}: check the vault that it names"
             )
         return self._value
 

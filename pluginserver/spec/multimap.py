@@ -7,18 +7,70 @@ Rules kept here:
 * they never change: what a handler does to the request is a PDK call, not an assignment;
 * the names of headers are found in any case, and ``-`` and ``_`` are one, as in Kong's own
   ``get_header``; the names of query arguments are found as they were sent, because Kong's
-  ``get_query_arg`` tells ``a`` from ``A``.
+  ``get_query_arg`` tells ``a`` from ``A``;
+* whatever keeps headers can be asked the same questions: :class:`ReadHeaders`.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 QueryValue: TypeAlias = "str | Literal[True]"
 """The value of a query argument; True for one that was sent without a value."""
 
 V = TypeVar("V")
+
+
+@lru_cache(maxsize=1024)
+def same(name: str) -> str:
+    """The form in which two names of one header are equal."""
+    return name.lower().replace("_", "-")
+
+
+class ReadHeaders(Mapping[str, str]):
+    """What can be asked of headers, however they are kept.
+
+    As a mapping it gives each name's first value; names are found in any case and with ``_`` for ``-``.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a name, in the order in which they came; empty when it is not there."""
+
+    @abstractmethod
+    def pairs(self) -> list[tuple[str, str]]:
+        """Every value with its name, as ``(name, value)``."""
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a name: another name of :meth:`get_all`."""
+        return self.get_all(name)
+
+    def lists(self) -> dict[str, list[str]]:
+        """Every value of every name in lower case, as a new dict of new lists."""
+        out: dict[str, list[str]] = {}
+        for name, value in self.pairs():
+            out.setdefault(name.lower(), []).append(value)
+        return out
+
+    def __getitem__(self, name: str) -> str:
+        values = self.get_all(name)
+        if not values:
+            raise KeyError(f"no header {name!r}; there are: {', '.join(self) or 'none'}")
+        return values[0]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.get_all(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.lists())
+
+    def __len__(self) -> int:
+        return len(self.lists())
 
 
 class MultiMap(Mapping[str, V], Generic[V]):
@@ -37,7 +89,7 @@ class MultiMap(Mapping[str, V], Generic[V]):
     ) -> None:
         self._lists: dict[str, list[V]] = {}
         pairs: Any
-        if isinstance(given, MultiMap):
+        if isinstance(given, (MultiMap, ReadHeaders)):
             pairs = given.lists().items()
         else:
             pairs = given.items() if isinstance(given, Mapping) else given
@@ -58,8 +110,8 @@ class MultiMap(Mapping[str, V], Generic[V]):
         return len(self._lists)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, MultiMap):
-            return self._lists == other._lists
+        if isinstance(other, (MultiMap, ReadHeaders)):
+            return self._lists == other.lists()
         return super().__eq__(other)
 
     __hash__ = None  # type: ignore[assignment]
@@ -93,7 +145,7 @@ class MultiMap(Mapping[str, V], Generic[V]):
         return values
 
 
-class Headers(MultiMap[str]):
+class Headers(MultiMap[str], ReadHeaders):
     """Headers: names in lower case, found in any case and with ``_`` for ``-``."""
 
     __slots__ = ()
@@ -105,9 +157,9 @@ class Headers(MultiMap[str]):
         name = name.lower()
         values = self._lists.get(name)
         if values is None:
-            key = name.replace("_", "-")
+            key = same(name)
             for have, values in self._lists.items():
-                if have.replace("_", "-") == key:
+                if same(have) == key:
                     return values
             return None
         return values

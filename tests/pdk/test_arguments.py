@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.driving import ask, drive
+from support.holes import SEEN_ON_LUAJIT
 
 from pluginserver import PDKError, PhaseError, kong
-from pluginserver.pdk.values import MAX_DEPTH, jsonable, lua, survives, to_json
+from pluginserver.pdk.values import MAX_DEPTH, json_text, survives_lua, to_jsonable, to_lua
 from pluginserver.spec.entities import Consumer
 from pluginserver.spec.functions import FUNCTIONS
 from pluginserver.spec.multimap import Headers
@@ -124,8 +125,7 @@ WRONG = [
     (lambda: kong.client.load_consumer("ann"), ValueError, "must be a UUID, not 'ann'"),
     (lambda: kong.client.load_consumer(ANY), TypeError, "consumer_id must be str, not NoneType"),
     (lambda: kong.client.load_consumer("a", ANY), TypeError, "search_by_username must be bool"),
-    (lambda: kong.client.authenticate(ANY), ValueError, "consumer is None"),
-    (lambda: kong.client.authenticate(ANY, {"id": "c"}), ValueError, "consumer is None"),
+    (lambda: kong.client.authenticate(ANY), ValueError, "consumer and credential are None"),
     (lambda: kong.client.authenticate(5), TypeError, "consumer must be a mapping, not int"),
     (lambda: kong.client.tls.set_client_verify("OK"), ValueError, "value must be 'SUCCESS'"),
     (lambda: kong.ctx.shared.get(5), TypeError, "key must be str, not int"),
@@ -180,7 +180,7 @@ WRONG = [
     (
         lambda: kong.response.error(400, "x", {"content-type": "text/csv"}),
         ValueError,
-        "Kong has no other error pages",
+        "Kong does not have other error pages",
     ),
     (lambda: kong.service.set_target("h", 65536), ValueError, "port must be from 0 to 65535"),
     (lambda: kong.service.set_target(ANY, 80), TypeError, "host must be str"),
@@ -212,7 +212,10 @@ WRONG = [
     ),
     (lambda: kong.telemetry.log("p", ANY, "t"), TypeError, "plugin_config must be a mapping"),
     (lambda: kong.vault.get(5), TypeError, "reference must be str"),
-    (lambda: kong.call("kong.x", None, 1), ValueError, "argument 1 is None"),
+    (lambda: kong.call("kong.x", 1, None, 2), ValueError, "argument 2 is None"),
+    (lambda: kong.call("kong.x", None, None, 2), ValueError, "argument 1 is None"),
+    (lambda: kong.call("kong.x", 1, 2, 3, None, 5), ValueError, "argument 4 is None"),
+    (lambda: kong.call("kong.x", None, {1}), TypeError, "argument 2 is a set"),
     (lambda: kong.call("kong.x", {1}), TypeError, "argument 1 is a set"),
     (lambda: kong.call(5), TypeError, "name must be str"),
 ]
@@ -275,6 +278,18 @@ def test_call_drops_trailing_nones() -> None:
     assert result == {"b": []}
 
 
+@pytest.mark.parametrize(("pattern", "count"), SEEN_ON_LUAJIT.items())
+def test_call_refuses_only_the_nones_that_cut(pattern: str, count: int) -> None:
+    args = [None if letter == "_" else place for place, letter in enumerate(pattern)]
+    if count == len(pattern):
+        calls, _ = ask(kong.call, "kong.of.tomorrow", *args)
+        assert calls == [("kong.of.tomorrow", tuple(args))]
+    else:
+        with pytest.raises(ValueError, match="where Kong would cut the arguments off") as raised:
+            ask(kong.call, "kong.of.tomorrow", *args)
+        assert raised.value.calls == []  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("name", ["kong.response.exit", "kong.response.error"])
 def test_call_does_not_come_back_from_exit(name: str) -> None:
     after: list[str] = []
@@ -308,7 +323,7 @@ PLAIN = st.recursive(
 
 @given(PLAIN)
 def test_plain_values_are_sent_as_they_are(value: Any) -> None:
-    sent = lua(value, "value")
+    sent = to_lua(value, "value")
     assert sent == value
     assert msgpack.unpackb(msgpack.packb(sent)) == value
 
@@ -340,11 +355,11 @@ def through_lua(value: Any) -> Any:
 @given(st.dictionaries(st.text(), JSON) | st.lists(JSON))
 def test_a_json_body_says_what_was_given(value: Any) -> None:
     try:
-        converted = jsonable(value, "body")
+        converted = to_jsonable(value, "body")
     except ValueError as error:
         assert "surrogate" in str(error)
         return
     assert converted == value
-    if survives(converted):
+    if survives_lua(converted):
         assert through_lua(converted) == value
-    assert json.loads(to_json(converted)) == value
+    assert json.loads(json_text(converted)) == value

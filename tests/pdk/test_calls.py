@@ -121,6 +121,11 @@ CASES = [
         ),
         [{"id": UUID, "type": 0}, {"id": UUID, "consumer": {"id": UUID}}],
     ),
+    Case(
+        "kong.client.authenticate",
+        lambda: kong.client.authenticate(None, Credential(id=UUID)),
+        [None, {"id": UUID}],
+    ),
     Case("kong.client.get_protocol", kong.client.get_protocol, [], "https", "https"),
     Case("kong.client.get_protocol", lambda: kong.client.get_protocol(True), [True]),
     Case("kong.client.get_consumer_group", kong.client.get_consumer_group, []),

@@ -141,7 +141,7 @@ def test_inspect_shows_what_lua_cannot_hold() -> None:
 
 @pytest.mark.parametrize("answer", [None, "no json", "[]", 5, b"\xff"])
 def test_a_record_that_kong_could_not_make(answer: Any) -> None:
-    with pytest.raises(PDKError, match=r"kong\.log\.serialize gave no record"):
+    with pytest.raises(PDKError, match=r"kong\.log\.serialize did not give a record"):
         ask(kong.log.serialize, answers=[answer], phase="log")
 
 

@@ -9,7 +9,7 @@ import pytest
 from support.driving import ask
 
 from pluginserver import kong
-from pluginserver.pdk.mapping import Table
+from pluginserver.pdk.mapping import KongTable
 
 TABLES = pytest.mark.parametrize(
     ("table", "get", "set_"),
@@ -22,7 +22,7 @@ TABLES = pytest.mark.parametrize(
 
 
 @TABLES
-def test_reading(table: Table, get: str, set_: str) -> None:
+def test_reading(table: KongTable, get: str, set_: str) -> None:
     assert isinstance(table, MutableMapping)
     assert ask(lambda: table["k"], answers=[5]) == ([(get, ("k",))], 5)
     assert ask(lambda: "k" in table, answers=[0]) == ([(get, ("k",))], True)
@@ -33,7 +33,7 @@ def test_reading(table: Table, get: str, set_: str) -> None:
 
 
 @TABLES
-def test_writing(table: Table, get: str, set_: str) -> None:
+def test_writing(table: KongTable, get: str, set_: str) -> None:
     def write() -> None:
         table["a"] = [1]
         table["b"] = None
@@ -45,7 +45,7 @@ def test_writing(table: Table, get: str, set_: str) -> None:
 
 
 @TABLES
-def test_taking_out(table: Table, get: str, set_: str) -> None:
+def test_taking_out(table: KongTable, get: str, set_: str) -> None:
     assert ask(table.pop, "k", answers=[5]) == ([(get, ("k",)), (set_, ("k",))], 5)
     assert ask(table.pop, "k", 7) == ([(get, ("k",))], 7)
     assert ask(table.setdefault, "k", 7) == ([(get, ("k",)), (set_, ("k", 7))], 7)
@@ -54,14 +54,14 @@ def test_taking_out(table: Table, get: str, set_: str) -> None:
 @TABLES
 @pytest.mark.parametrize("call", [list, len, dict, lambda table: table.clear()])
 def test_the_entries_cannot_be_listed(
-    table: Table, get: str, set_: str, call: Callable[[Any], Any]
+    table: KongTable, get: str, set_: str, call: Callable[[Any], Any]
 ) -> None:
     with pytest.raises(TypeError, match=f"the entries of {table.NAME} cannot be listed"):
         ask(call, table)
 
 
 @TABLES
-def test_what_needs_no_entries(table: Table, get: str, set_: str) -> None:
+def test_what_needs_no_entries(table: KongTable, get: str, set_: str) -> None:
     assert bool(table)
     assert table == table
     assert table != {}

@@ -67,7 +67,7 @@ def test_no_secret_at_all() -> None:
     secret = Secret(REFERENCE)
     for _ in range(2):
         with pytest.raises(
-            PDKError, match=r"Kong has no secret for \{vault://env/key\}"
+            PDKError, match=r"Kong does not have a secret for \{vault://env/key\}"
         ) as raised:
             ask(secret.get)
         assert raised.value.calls == GET  # type: ignore[attr-defined]

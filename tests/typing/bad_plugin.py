@@ -22,7 +22,7 @@ class Plugin:
         kong.service.request.set_query("a=1")  # error: arg-type
         kong.log.set_serialize_value("k", 1, mode="put")  # error: arg-type
         kong.ctx.shared.set("k", {1, 2})  # error: arg-type
-        kong.client.authenticate(None)  # error: arg-type
+        kong.client.authenticate(None)  # error: call-overload
         consumer = kong.client.get_consumer()
         kong.log(consumer.username)  # error: union-attr
         host: int = kong.request.get_host()  # error: assignment

@@ -14,10 +14,19 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
+from ...spec.methods import (
+    CLOSE_INSTANCE,
+    GET_PLUGIN_INFO,
+    GET_STATUS,
+    HANDLE_EVENT,
+    START_INSTANCE,
+    STEP,
+)
+from ...spec.phases import PHASES
 from ..gateway import Gateway
 from ..kong import lua
 from ..kong.messages import make_request
@@ -28,8 +37,6 @@ from ..record.exchange import Exchange
 from ..transports.base import GatewayError
 from ..transports.sockets import Socket
 from ..transports.wire import Connection, NoAnswer, RemoteError, encode
-
-PHASES: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
 
 
 class Wrong(Exception):
@@ -82,11 +89,11 @@ class Probe:
         :raises GatewayError: when the server has no plugin, or the plugin no such phase.
         """
         if plugin is None:
-            plugins = server.call("plugin.GetStatus", "")["Plugins"]
+            plugins = server.call(GET_STATUS, "")["Plugins"]
             if not plugins:
                 raise GatewayError("the server has loaded no plugin: name one with --plugin")
             plugin = sorted(plugins)[0]
-        phases = frozenset(server.call("plugin.GetPluginInfo", plugin)["Phases"])
+        phases = frozenset(server.call(GET_PLUGIN_INFO, plugin)["Phases"])
         if phase is None:
             answering = [one for one in ("access", "rewrite", "log", *PHASES) if one in phases]
             phase = answering[0] if answering else ""
@@ -153,7 +160,7 @@ class Probe:
         with self.connection() as connection:
             found = self.error(method, argument, connection)
             want(found == text, f"the error is {found!r} instead of {text!r}")
-            self.ask("plugin.GetStatus", "", connection)
+            self.ask(GET_STATUS, "", connection)
 
     def alive(self) -> None:
         """The server must run an event to its end."""
@@ -177,7 +184,7 @@ class Probe:
         :returns: its id.
         """
         argument = {"Name": self.plugin, "Config": config or self.config_text()}
-        instance = self.ask("plugin.StartInstance", argument)["Id"]
+        instance = self.ask(START_INSTANCE, argument)["Id"]
         self.adopt(instance)
         return instance
 
@@ -189,7 +196,7 @@ class Probe:
         """Close an instance."""
         if instance in self._instances:
             self._instances.remove(instance)
-        return self.ask("plugin.CloseInstance", instance)
+        return self.ask(CLOSE_INSTANCE, instance)
 
     def tidy(self) -> None:
         """Close what a check has left open."""
@@ -205,7 +212,7 @@ class Probe:
         :returns: its id, and its data: a callback, or ``"ret"``.
         """
         argument = {"EventName": self.phase, "InstanceId": instance}
-        return self.event(self.ask("plugin.HandleEvent", argument, connection))
+        return self.event(self.ask(HANDLE_EVENT, argument, connection))
 
     def event(self, result: Any) -> tuple[Any, Any]:
         """The id and the data of an event's answer, which must have the right shape."""
@@ -239,7 +246,7 @@ class Probe:
         event: Any,
         data: Any,
         connection: Connection | None = None,
-        method: Any = "plugin.Step",
+        method: Any = STEP,
     ) -> tuple[Any, Any]:
         """Answer a callback with what Kong would."""
         argument = {"EventId": event}

@@ -20,6 +20,15 @@ from typing import Any, Final
 import attrs
 
 from ...spec.functions import FUNCTIONS
+from ...spec.methods import (
+    CLOSE_INSTANCE,
+    HANDLE_EVENT,
+    MULTI_MAPS,
+    PREFIX,
+    START_INSTANCE,
+    STEP,
+    STEP_ERROR,
+)
 from ..pdk import MISSING
 from ..pdk import call as call_function
 from ..record import diagnostics
@@ -35,15 +44,6 @@ from .state import Exit, Failure, State
 
 RETRIES: Final = 100
 """How often "no plugin instance" is tried again; Kong never stops."""
-
-MULTI_MAPS: Final = frozenset(
-    {
-        "kong.request.get_query",
-        "kong.request.get_headers",
-        "kong.response.get_headers",
-        "kong.service.response.get_headers",
-    }
-)
 
 
 class ClientGone(Exception):
@@ -105,7 +105,7 @@ class KongClient:
 
     def _close(self, instance_id: Any) -> None:
         with suppress(RemoteError, NoAnswer, LuaError):
-            self._transport.call("plugin.CloseInstance", instance_id)
+            self._transport.call(CLOSE_INSTANCE, instance_id)
 
     def run(self, state: State, binding: Binding, phase: str) -> None:
         """Run one phase.
@@ -185,7 +185,7 @@ class KongClient:
             return instance.id
         argument = {"Name": binding.name, "Config": binding.config_json()}
         try:
-            status = self._transport.call("plugin.StartInstance", argument)
+            status = self._transport.call(START_INSTANCE, argument)
             if not isinstance(status, dict):
                 raise LuaError(f"attempt to index the instance's status {status!r:.80}")
         except (RemoteError, NoAnswer) as error:
@@ -202,7 +202,7 @@ class KongClient:
 
     def _event(self, state: State, run: Run) -> None:
         argument = {"EventName": run.phase, "InstanceId": run.instance_id}
-        out = self._call(run, "plugin.HandleEvent", argument)
+        out = self._call(run, HANDLE_EVENT, argument)
         if isinstance(out, dict):
             run.event_id = out.get("EventId")
         while out is not None:
@@ -242,7 +242,7 @@ class KongClient:
         except Exit:
             if not quirks.silent_exit:
                 with suppress(RemoteError, NoAnswer):
-                    self._call(run, "plugin.Step", {"EventId": run.event_id})
+                    self._call(run, STEP, {"EventId": run.event_id})
             raise
         finally:
             state.callback = None
@@ -287,7 +287,7 @@ class KongClient:
         method: Any
         if failure is not None:
             call.error = failure
-            method, data = "plugin.StepError", failure
+            method, data = STEP_ERROR, failure
         else:
             method, data = self._answer(call.method, value)
         call.step = method
@@ -314,10 +314,10 @@ class KongClient:
             return data["_method"], data
         function = FUNCTIONS.get(name)
         if function is None or not quirks.typed_steps:
-            return "plugin.Step", data
+            return STEP, data
         if function.step == "StepMultiMap" and not quirks.multi_maps:
-            return "plugin.Step", data
-        return f"plugin.{function.step}", data
+            return STEP, data
+        return PREFIX + function.step, data
 
 
 def _written(args: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -9,9 +9,11 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
+
+from ...spec.multimap import ReadHeaders
+from ...spec.multimap import same as same
 
 HeadersInput: TypeAlias = (
     "Mapping[str, str | bytes | Iterable[str | bytes]] | Iterable[tuple[str, str | bytes]] | None"
@@ -34,13 +36,7 @@ def _escaped(line: str) -> str:
     return line.translate(_BREAKS) if "\n" in line or "\r" in line else line
 
 
-@lru_cache(maxsize=1024)
-def same(name: str) -> str:
-    """The form in which two names of one header are equal."""
-    return name.lower().replace("_", "-")
-
-
-class Headers(MutableMapping[str, str]):
+class Headers(ReadHeaders, MutableMapping[str, str]):
     """Headers, several values for a name allowed.
 
     As a mapping it gives each name's first value, and setting a name replaces all its values.
@@ -54,19 +50,11 @@ class Headers(MutableMapping[str, str]):
         self._pairs: list[tuple[str, str]] = []
         if given is None:
             return
-        if isinstance(given, Headers):
-            self._pairs = list(given._pairs)
-            return
+        if isinstance(given, ReadHeaders):
+            given = given.pairs()
         for name, value in given.items() if isinstance(given, Mapping) else given:
             for one in [value] if isinstance(value, (str, bytes)) else value:
                 self.add(name, one)
-
-    def __getitem__(self, name: str) -> str:
-        key = same(name)
-        for have, value in self._pairs:
-            if same(have) == key:
-                return value
-        raise KeyError(f"no header {name!r}; there are: {', '.join(self) or 'none'}")
 
     def __setitem__(self, name: str, value: Any) -> None:
         self.set(name, [value])
@@ -75,17 +63,8 @@ class Headers(MutableMapping[str, str]):
         if not self.remove(name):
             raise KeyError(name)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter({name.lower(): None for name, _ in self._pairs})
-
-    def __len__(self) -> int:
-        return len({name.lower() for name, _ in self._pairs})
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and any(same(have) == same(name) for have, _ in self._pairs)
-
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Headers):
+        if isinstance(other, ReadHeaders):
             return self.lists() == other.lists()
         if isinstance(other, Mapping):
             return self == Headers(other)
@@ -94,7 +73,7 @@ class Headers(MutableMapping[str, str]):
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"
 
-    def all(self, name: str) -> list[str]:
+    def get_all(self, name: str) -> list[str]:
         """All values of a header, in order; empty when it is not there."""
         key = same(name)
         return [value for have, value in self._pairs if same(have) == key]
@@ -102,13 +81,6 @@ class Headers(MutableMapping[str, str]):
     def pairs(self) -> list[tuple[str, str]]:
         """Every header as ``(name, value)``, as it goes over the wire."""
         return list(self._pairs)
-
-    def lists(self) -> dict[str, list[str]]:
-        """All values by lower-case name; the names otherwise as they were sent."""
-        out: dict[str, list[str]] = {}
-        for name, value in self._pairs:
-            out.setdefault(name.lower(), []).append(value)
-        return out
 
     def add(self, name: str, value: Any) -> None:
         """Append one header."""

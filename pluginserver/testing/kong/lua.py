@@ -9,22 +9,21 @@ Rules kept here:
 * :func:`received` makes a decoded message what Lua makes of it, :func:`sent` makes a PDK result what
   the server reads; what in it is bytes goes as bin;
 * of a callback's arguments Lua passes on as many as LuaJIT takes for the length of their table, see
-  :func:`border`;
+  :mod:`pluginserver.spec.holes`;
 * nothing here knows the wire's bytes: see :mod:`pluginserver.testing.transports.wire`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgpack import ExtType, Timestamp
 
+from ...spec import holes
+from ...spec.limits import EXACT
 from .quirks import Quirks
-
-EXACT: Final = 2**53
-"""The first integer that a double may not tell from its neighbour."""
 
 
 class LuaError(Exception):
@@ -133,7 +132,7 @@ def arguments(args: Any, quirks: Quirks) -> tuple[tuple[Any, ...], bool]:
 
     :param args: the callback's ``Args`` as decoded: a list, or anything else as the one argument.
     :returns: the arguments, and whether a value got lost behind a None: Lua passes on as many as the
-        length of their table says, see :func:`border`.
+        length of their table says.
     """
     if isinstance(args, dict):
         args = received(args)
@@ -146,64 +145,8 @@ def arguments(args: Any, quirks: Quirks) -> tuple[tuple[Any, ...], bool]:
         return tuple(values), False
     if not quirks.cut_at_none:
         return tuple(values), False
-    end = border(values)
+    end = holes.border(values)
     return tuple(values[:end]), any(item is not None for item in values[end:])
-
-
-def border(values: Sequence[Any]) -> int:
-    """The length that LuaJIT finds for a table into which these values were put one after another.
-
-    A table with a nil among its values has several lengths that Lua allows.  LuaJIT takes the last
-    slot of the table's array when there is something in it and nothing in the hash, else what a
-    binary search finds; so the answer depends on how far the array has grown by then.  (Played but
-    for one thing: a slot of the hash that holds a nil may be used again.)
-    """
-
-    def held(place: int) -> bool:
-        return place <= len(values) and values[place - 1] is not None
-
-    last, room = _grown(values)
-    low, high = 0, last
-    if not last or held(last):
-        if not room:
-            return last
-        low, high = last, last + 1
-        while held(high):
-            low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if held(middle) else (low, middle)
-    return low
-
-
-def _grown(values: Sequence[Any]) -> tuple[int, int]:
-    """The last slot of the array, and the slots of the hash, of a table that was given these values.
-
-    What does not fit is put into the hash; a full hash makes the table share its keys out anew.
-    """
-    last = room = hashed = 0
-    for place in range(1, len(values) + 1):
-        if place <= last:
-            continue
-        if hashed < room:
-            hashed += 1
-            continue
-        keys = [one for one in range(1, place) if values[one - 1] is not None] + [place]
-        last = _last_slot(keys)
-        hashed = sum(key > last for key in keys)
-        room = 2 ** max(1, (hashed - 1).bit_length()) if hashed else 0
-    return last, room
-
-
-def _last_slot(keys: list[int]) -> int:
-    """The largest power of two of which more than a quarter are keys, 0 for none."""
-    best, top, seen = 0, 2, 0
-    while 4 * len(keys) > top and seen < len(keys):
-        below = sum(key <= top for key in keys)
-        if below > seen and 4 * below > top:
-            best = top
-        top, seen = 2 * top, below
-    return best
 
 
 def _array_part(entries: dict[Any, Any]) -> list[Any]:

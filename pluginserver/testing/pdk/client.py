@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Final
+from typing import Any
 
+from ...spec.formats import UUID
 from ..kong.lua import LuaError, kind
 from ..kong.state import Failure, State
 from .node import is_trusted
 from .table import pdk, want_string
-
-_UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @pdk("kong.client.get_ip")
@@ -44,7 +42,7 @@ def get_consumer(state: State) -> Any:
 @pdk("kong.client.load_consumer")
 def load_consumer(state: State, consumer_id: Any, search_by_username: Any = None) -> Any:
     identity = want_string(consumer_id, "consumer_id")
-    by_id = _UUID.fullmatch(identity) is not None
+    by_id = UUID.fullmatch(identity) is not None
     if not by_id and not search_by_username:
         raise LuaError("cannot load a consumer with an id that is not a uuid")
     for consumer in state.node.consumers.values():

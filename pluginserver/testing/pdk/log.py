@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any
 
 from ..kong import lua
 from ..kong.lua import LuaError
 from ..kong.state import State
 from .request import get_headers, get_query
 from .table import entries_of, pdk, want_string, want_table
-
-LEVELS: Final = ("debug", "info", "notice", "warn", "err", "crit", "alert", "emerg")
-"""Kong's log levels, the least first."""
 
 
 def _line(state: State, level: str, parts: tuple[Any, ...]) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from ...errors import EventEndedError, PhaseError
 from ...events.event import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
 from ...spec.functions import FUNCTIONS
+from ...spec.phases import PHASES
 from ..kong import lua
 from ..kong.router import Binding
 from ..kong.state import State
@@ -25,7 +26,6 @@ from ..transports.wire import NoAnswer
 from .exchange import Callback, Exchange, Problem, Run
 from .format import short
 
-ORDER: Final = ("certificate", "rewrite", "access", "response", "preread", "log")
 _FAILED: Final = "plugin {} failed in {}: "
 
 
@@ -102,7 +102,7 @@ def _where(method: str) -> str:
     function = FUNCTIONS[method]
     if function.unusable:
         return f"it {function.unusable}"
-    phases = ", ".join(phase for phase in ORDER if phase in function.phases)
+    phases = ", ".join(phase for phase in PHASES if phase in function.phases)
     return f"Kong offers it in {phases} only; elsewhere it throws, and the client gets a 500"
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeAlias
 
 import attrs
 
+from ...spec.methods import GET_PLUGIN_INFO
 from .wire import RemoteError
 
 Source: TypeAlias = "str | os.PathLike[str] | ModuleType | type"
@@ -101,7 +102,7 @@ def describe(transport: Transport, name: str) -> PluginInfo:
     :raises GatewayError: when the server does not know it.
     """
     try:
-        found = transport.call("plugin.GetPluginInfo", name)
+        found = transport.call(GET_PLUGIN_INFO, name)
     except RemoteError as error:
         raise GatewayError(f"the plugin server cannot describe {name!r}: {error}") from None
     return PluginInfo(

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pluginserver.spec.multimap import Headers as PluginHeaders
+from pluginserver.spec.multimap import ReadHeaders
 from pluginserver.testing import Headers
 
 NAMES = st.text("abcXYZ-_", min_size=1)
@@ -61,6 +63,33 @@ def test_a_copy_stands_alone() -> None:
     assert two != one
     assert two != 3
     assert repr(two) == "Headers([('a', '2')])"
+
+
+@pytest.mark.parametrize("kind", [Headers, PluginHeaders])
+def test_a_plugin_and_a_test_ask_headers_in_the_same_way(
+    kind: type[Headers] | type[PluginHeaders],
+) -> None:
+    headers: ReadHeaders = kind({"X_Bar": "1", "Multi": ["a", "b"]})
+    assert headers["x-bar"] == headers.get("X-BAR") == "1"
+    assert headers.all("multi") == headers.get_all("MULTI") == ["a", "b"]
+    assert headers.all("other") == headers.get_all("other") == []
+    assert headers.lists() == {"x_bar": ["1"], "multi": ["a", "b"]}
+    assert [value for _, value in headers.pairs()] == ["1", "a", "b"]
+    assert list(headers) == ["x_bar", "multi"]
+    assert len(headers) == 2
+    assert "x-bar" in headers
+    assert "other" not in headers
+    assert 5 not in headers
+
+
+def test_headers_of_one_kind_are_taken_for_the_other() -> None:
+    ours = Headers([("a", "1"), ("a", "2")])
+    theirs = PluginHeaders({"a": ["1", "2"]})
+    assert Headers(theirs) == ours
+    assert PluginHeaders(ours) == theirs
+    assert ours == theirs
+    assert theirs == ours
+    assert theirs != Headers({"a": "1"})
 
 
 @given(st.lists(st.tuples(NAMES, VALUES)))

@@ -96,6 +96,8 @@ def test_what_lua_makes_of_a_message(value: Any, held: Any) -> None:
         (["a", 1], ("a", 1), False),
         ([401, None, {"a": "b"}], (401,), True),
         ([401, None], (401,), False),
+        ([None, {"id": "c"}], (None, {"id": "c"}), False),
+        ([None, None, "x"], (), True),
         ([None, None], (), False),
         ({1: "a", 2: "b"}, ("a", "b"), False),
         ({"a": 1}, (), False),
@@ -118,20 +120,11 @@ def test_arguments(args: Any, called_with: tuple[Any, ...], cut: bool) -> None:
     ],
 )
 def test_arguments_with_holes_arrive_as_luajit_counts_them(args: list[Any], count: int) -> None:
-    assert lua.border(args) == count
     assert lua.arguments(args, ON) == (tuple(args[:count]), count < len(args))
-
-
-@given(st.lists(st.none() | st.just(1)))
-def test_the_border_is_a_length_that_lua_allows(values: list[Any]) -> None:
-    end = lua.border(values)
-    assert end == 0 or values[end - 1] is not None
-    assert end == len(values) or values[end] is None
 
 
 def test_nones_at_the_end_cut_nothing_off() -> None:
     assert lua.arguments(["a", None, None], ON) == (("a",), False)
-    assert lua.border(["a"] * 100) == 100
 
 
 def test_arguments_are_not_cut_in_a_kinder_kong() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from ....spec.methods import GET_PLUGIN_INFO, GET_STATUS
 from ...kong import lua
 from ...transports.wire import NoAnswer, RemoteError, encode
 from ..check import Group
@@ -15,7 +16,7 @@ CHECKS = Group("connection")
 @CHECKS.must("serverPid, if it is sent, is a bare number")
 def _(probe: Probe) -> None:
     with probe.connection() as connection:
-        connection.send(probe.request("plugin.GetStatus", "")[1], probe.server.timeout)
+        connection.send(probe.request(GET_STATUS, "")[1], probe.server.timeout)
         message = connection.receive(probe.server.timeout)
         while message[0] == 2:
             if message[1] == "serverPid":
@@ -34,7 +35,7 @@ def _(probe: Probe) -> None:
 @CHECKS.must("a request is read one byte at a time")
 def _(probe: Probe) -> None:
     with probe.connection() as connection:
-        message_id, data = probe.request("plugin.GetPluginInfo", probe.plugin)
+        message_id, data = probe.request(GET_PLUGIN_INFO, probe.plugin)
         for place in range(len(data)):
             connection.send(data[place : place + 1], probe.server.timeout)
         answered, error, _ = probe.reply(connection)
@@ -44,7 +45,7 @@ def _(probe: Probe) -> None:
 @CHECKS.should("every one of several requests in one write is answered")
 def _(probe: Probe) -> None:
     with probe.connection() as connection:
-        requests = [probe.request("plugin.GetStatus", "") for _ in range(10)]
+        requests = [probe.request(GET_STATUS, "") for _ in range(10)]
         connection.send(b"".join(data for _, data in requests), probe.server.timeout)
         answered = [probe.reply(connection)[0] for _ in requests]
         want(sorted(answered) == [number for number, _ in requests], f"answered are {answered}")
@@ -72,7 +73,7 @@ def _(probe: Probe) -> None:
 @CHECKS.must("a connection closed in mid-request harms nobody")
 def _(probe: Probe) -> None:
     with probe.connection() as connection:
-        _, data = probe.request("plugin.GetPluginInfo", probe.plugin)
+        _, data = probe.request(GET_PLUGIN_INFO, probe.plugin)
         connection.send(data[: len(data) // 2], probe.server.timeout)
     with probe.connection() as connection:
         connection.send(data, probe.server.timeout)
@@ -89,7 +90,7 @@ def _closes(probe: Probe, data: bytes) -> None:
                     connection.receive(probe.server.timeout)
             except NoAnswer as end:
                 want(not end.timed_out, "the connection is neither answered nor closed")
-        probe.ask("plugin.GetStatus", "", other)
+        probe.ask(GET_STATUS, "", other)
 
 
 @CHECKS.should("bytes that are no MessagePack close their connection alone")
@@ -99,5 +100,5 @@ def _(probe: Probe) -> None:
 
 @CHECKS.should("frames that are no request close their connection alone")
 def _(probe: Probe) -> None:
-    for frame in ([], [0, 1, "plugin.GetStatus"], [9, 1, "plugin.GetStatus", [""]], "x", 5):
+    for frame in ([], [0, 1, GET_STATUS], [9, 1, GET_STATUS, [""]], "x", 5):
         _closes(probe, encode(frame))

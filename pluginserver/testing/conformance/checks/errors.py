@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..check import Group
-from ..probe import PHASES, Probe, Skipped, want
-
-STEPS: Final = (
-    "Step",
-    "StepError",
-    "StepMultiMap",
-    "StepCredential",
-    "StepRoute",
-    "StepService",
-    "StepConsumer",
-    "StepMemoryStats",
+from ....spec.methods import (
+    CLOSE_INSTANCE,
+    GET_PLUGIN_INFO,
+    GET_STATUS,
+    HANDLE_EVENT,
+    INSTANCE_STATUS,
+    PREFIX,
+    START_INSTANCE,
+    STEP,
+    STEP_NAMES,
 )
+from ....spec.phases import PHASES
+from ..check import Group
+from ..probe import Probe, Skipped, want
+
 NO_ID: Final = 987_654_321
 """An id that no instance and no event has."""
 
@@ -26,9 +28,9 @@ CHECKS = Group("errors")
 @CHECKS.must("an unknown instance is 'No plugin instance N'")
 def _(probe: Probe) -> None:
     text = f"No plugin instance {NO_ID}"
-    probe.refuses("plugin.InstanceStatus", NO_ID, text)
-    probe.refuses("plugin.CloseInstance", NO_ID, text)
-    probe.refuses("plugin.HandleEvent", {"EventName": probe.phase, "InstanceId": NO_ID}, text)
+    probe.refuses(INSTANCE_STATUS, NO_ID, text)
+    probe.refuses(CLOSE_INSTANCE, NO_ID, text)
+    probe.refuses(HANDLE_EVENT, {"EventName": probe.phase, "InstanceId": NO_ID}, text)
 
 
 @CHECKS.must("a phase without a handler is 'undefined method P on plugin N'")
@@ -38,16 +40,16 @@ def _(probe: Probe) -> None:
         raise Skipped(f"{probe.plugin} has a handler for every phase")
     argument = {"EventName": missing[0], "InstanceId": probe.start()}
     probe.refuses(
-        "plugin.HandleEvent", argument, f"undefined method {missing[0]} on plugin {probe.plugin}"
+        HANDLE_EVENT, argument, f"undefined method {missing[0]} on plugin {probe.plugin}"
     )
 
 
 @CHECKS.must("a step of an unknown event is 'No running event N'")
 def _(probe: Probe) -> None:
-    for step in STEPS:
+    for step in STEP_NAMES:
         data: Any = "text" if step in ("Step", "StepError") else {}
         argument = {"EventId": NO_ID, "Data": data}
-        probe.refuses(f"plugin.{step}", argument, f"No running event {NO_ID}")
+        probe.refuses(PREFIX + step, argument, f"No running event {NO_ID}")
 
 
 @CHECKS.must("unknown methods and services are errors in Go's words")
@@ -66,7 +68,7 @@ def _(probe: Probe) -> None:
 @CHECKS.must("a configuration that is no JSON begins 'Decoding config: '")
 def _(probe: Probe) -> None:
     for config in ("{", "nonsense", "[1"):
-        found = probe.error("plugin.StartInstance", {"Name": probe.plugin, "Config": config})
+        found = probe.error(START_INSTANCE, {"Name": probe.plugin, "Config": config})
         want(found.startswith("Decoding config: "), f"the error is {found!r}")
 
 
@@ -74,24 +76,24 @@ def _(probe: Probe) -> None:
 def _(probe: Probe) -> None:
     with probe.connection() as connection:
         argument = {"Name": "no-such-plugin", "Config": "{}"}
-        found = probe.error("plugin.StartInstance", argument, connection)
+        found = probe.error(START_INSTANCE, argument, connection)
         want("no plugin instance" not in found.lower(), f"Kong would retry for ever on {found!r}")
-        probe.ask("plugin.GetStatus", "", connection)
+        probe.ask(GET_STATUS, "", connection)
 
 
 @CHECKS.should("arguments of the wrong type are errors, never silence")
 def _(probe: Probe) -> None:
     instance = probe.start()
     for method, argument in (
-        ("plugin.StartInstance", [1]),
-        ("plugin.StartInstance", {"Name": 5, "Config": "{}"}),
-        ("plugin.HandleEvent", "text"),
-        ("plugin.HandleEvent", {"EventName": 5, "InstanceId": instance}),
-        ("plugin.HandleEvent", {"EventName": probe.phase, "InstanceId": "x"}),
-        ("plugin.InstanceStatus", "x"),
-        ("plugin.CloseInstance", {}),
-        ("plugin.GetPluginInfo", {}),
-        ("plugin.Step", {"EventId": "x"}),
-        ("plugin.Step", 5),
+        (START_INSTANCE, [1]),
+        (START_INSTANCE, {"Name": 5, "Config": "{}"}),
+        (HANDLE_EVENT, "text"),
+        (HANDLE_EVENT, {"EventName": 5, "InstanceId": instance}),
+        (HANDLE_EVENT, {"EventName": probe.phase, "InstanceId": "x"}),
+        (INSTANCE_STATUS, "x"),
+        (CLOSE_INSTANCE, {}),
+        (GET_PLUGIN_INFO, {}),
+        (STEP, {"EventId": "x"}),
+        (STEP, 5),
     ):
         probe.error(method, argument)

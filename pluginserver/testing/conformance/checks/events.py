@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....spec.methods import CLOSE_INSTANCE, HANDLE_EVENT, STEP, STEP_ERROR
 from ...transports.wire import RemoteError
 from ..check import Group
 from ..probe import Probe, Skipped, short, want
@@ -38,7 +39,7 @@ def _(probe: Probe) -> None:
     probe.finish(event, data)
     if data != "ret" and data["Method"].startswith("kong.response."):
         raise Skipped("the event ended with an exit, which some servers wait for")
-    probe.refuses("plugin.Step", {"EventId": event}, f"No running event {event}")
+    probe.refuses(STEP, {"EventId": event}, f"No running event {event}")
 
 
 @CHECKS.must("running events go on when their instance is closed")
@@ -48,7 +49,7 @@ def _(probe: Probe) -> None:
     probe.close(instance)
     probe.finish(event, data)
     argument = {"EventName": probe.phase, "InstanceId": instance}
-    probe.refuses("plugin.HandleEvent", argument, f"No plugin instance {instance}")
+    probe.refuses(HANDLE_EVENT, argument, f"No plugin instance {instance}")
 
 
 @CHECKS.must("a StepError does no harm")
@@ -56,7 +57,7 @@ def _(probe: Probe) -> None:
     event, _ = probe.first_callback()
     try:
         argument = {"EventId": event, "Data": "injected"}
-        found = probe.event(probe.ask("plugin.StepError", argument))
+        found = probe.event(probe.ask(STEP_ERROR, argument))
         probe.finish(*found)
     except RemoteError:
         pass
@@ -67,7 +68,7 @@ def _(probe: Probe) -> None:
 def _(probe: Probe) -> None:
     event, _ = probe.first_callback()
     try:
-        probe.finish(*probe.event(probe.ask("plugin.Step", {"EventId": event})))
+        probe.finish(*probe.event(probe.ask(STEP, {"EventId": event})))
     except RemoteError:
         pass
     probe.alive()
@@ -81,7 +82,7 @@ def _odd_method(probe: Probe, method: Any) -> None:
 @CHECKS.should("a step may come under any name (the quirk of _method)")
 def _(probe: Probe) -> None:
     _odd_method(probe, "PUT")
-    _odd_method(probe, "plugin.CloseInstance")
+    _odd_method(probe, CLOSE_INSTANCE)
 
 
 @CHECKS.should("a step may come under a name that is a list (the quirk of _method)")
@@ -94,7 +95,7 @@ def _(probe: Probe) -> None:
     event, _ = probe.first_callback()
     argument = {"EventId": event, "Data": "caf\udce9"}
     try:
-        probe.finish(*probe.event(probe.ask("plugin.Step", argument)))
+        probe.finish(*probe.event(probe.ask(STEP, argument)))
     except RemoteError:
         pass
     probe.alive()
@@ -103,9 +104,9 @@ def _(probe: Probe) -> None:
 @CHECKS.should("data of another type than the callback's gets an answer")
 def _(probe: Probe) -> None:
     for method, data in (
-        ("plugin.Step", {"a": {"b": [1, None, 2.5]}}),
-        ("plugin.Step", b"\xff\x00"),
-        ("plugin.Step", 2.0**60),
+        (STEP, {"a": {"b": [1, None, 2.5]}}),
+        (STEP, b"\xff\x00"),
+        (STEP, 2.0**60),
         ("plugin.StepMultiMap", {}),
         ("plugin.StepRoute", "no route"),
         ("plugin.StepMultiMap", {"a": "no list"}),
@@ -125,7 +126,7 @@ def _(probe: Probe) -> None:
     argument = {"EventId": event, **({} if value is None else {"Data": value})}
     with probe.connection() as one, probe.connection() as two:
         for connection in (one, two):
-            connection.send(probe.request("plugin.Step", argument)[1], probe.server.timeout)
+            connection.send(probe.request(STEP, argument)[1], probe.server.timeout)
         replies = [probe.reply(connection) for connection in (one, two)]
     taken = [result for _, error, result in replies if error is None]
     for result in taken[-1:]:
@@ -151,7 +152,7 @@ def _(probe: Probe) -> None:
     event, _ = probe.first_callback()
     argument = {"EventId": event, "Data": "x" * 2_000_000}
     try:
-        probe.finish(*probe.event(probe.ask("plugin.Step", argument)))
+        probe.finish(*probe.event(probe.ask(STEP, argument)))
     except RemoteError:
         pass
     probe.alive()

@@ -5,17 +5,25 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
-from ...kong.lua import EXACT
+from ....spec.limits import EXACT
+from ....spec.methods import (
+    GET_PLUGIN_INFO,
+    GET_STATUS,
+    INSTANCE_STATUS,
+    SET_PLUGIN_DIR,
+    START_INSTANCE,
+)
+from ....spec.phases import PHASES
 from ...transports.sockets import Command
 from ..check import Group
-from ..probe import PHASES, Probe, Skipped, short, want
+from ..probe import Probe, Skipped, short, want
 
 CHECKS = Group("methods")
 
 
 @CHECKS.must("GetPluginInfo describes the plugin")
 def _(probe: Probe) -> None:
-    info = probe.ask("plugin.GetPluginInfo", probe.plugin)
+    info = probe.ask(GET_PLUGIN_INFO, probe.plugin)
     want(info["Name"] == probe.plugin, f"Name is {short(info['Name'])}")
     want(isinstance(info["Version"], str), f"Version is {short(info['Version'])}")
     want(isinstance(info["Priority"], int), f"Priority is {short(info['Priority'])}")
@@ -33,8 +41,8 @@ def _(probe: Probe) -> None:
 @CHECKS.must("GetPluginInfo of an unknown plugin is an error")
 def _(probe: Probe) -> None:
     with probe.connection() as connection:
-        probe.error("plugin.GetPluginInfo", "no-such-plugin", connection)
-        probe.ask("plugin.GetPluginInfo", probe.plugin, connection)
+        probe.error(GET_PLUGIN_INFO, "no-such-plugin", connection)
+        probe.ask(GET_PLUGIN_INFO, probe.plugin, connection)
 
 
 @CHECKS.must("GetStatus tells of plugins and instances, whatever its argument")
@@ -42,7 +50,7 @@ def _(probe: Probe) -> None:
     instance = probe.start()
     arguments: tuple[Any, ...] = ("", None, 0, {}, [])
     for argument in arguments:
-        status = probe.ask("plugin.GetStatus", argument)
+        status = probe.ask(GET_STATUS, argument)
         want(isinstance(status["Pid"], int), f"Pid is {short(status['Pid'])}")
         plugin = status["Plugins"][probe.plugin]
         for key in ("Modtime", "LoadTime", "LastStartInstance", "LastCloseInstance"):
@@ -55,7 +63,7 @@ def _(probe: Probe) -> None:
 def _(probe: Probe) -> None:
     text = probe.config_text()
     for config in (text, text.encode()):
-        status = probe.ask("plugin.StartInstance", {"Name": probe.plugin, "Config": config})
+        status = probe.ask(START_INSTANCE, {"Name": probe.plugin, "Config": config})
         probe.adopt(status["Id"])
         want(status["Name"] == probe.plugin, f"Name is {short(status['Name'])}")
         want(isinstance(status["Id"], int), f"Id is {short(status['Id'])}")
@@ -66,18 +74,18 @@ def _(probe: Probe) -> None:
 @CHECKS.must("unknown keys are ignored")
 def _(probe: Probe) -> None:
     argument = {"Name": probe.plugin, "Config": probe.config_text(), "Unknown": [1, {"a": None}]}
-    probe.adopt(probe.ask("plugin.StartInstance", argument)["Id"])
+    probe.adopt(probe.ask(START_INSTANCE, argument)["Id"])
 
 
 @CHECKS.must("InstanceStatus and CloseInstance tell of the instance")
 def _(probe: Probe) -> None:
     instance = probe.start()
-    for status in (probe.ask("plugin.InstanceStatus", instance), probe.close(instance)):
+    for status in (probe.ask(INSTANCE_STATUS, instance), probe.close(instance)):
         want(
             status["Name"] == probe.plugin and status["Id"] == instance,
             f"the status is {short(status)}",
         )
-    probe.refuses("plugin.InstanceStatus", instance, f"No plugin instance {instance}")
+    probe.refuses(INSTANCE_STATUS, instance, f"No plugin instance {instance}")
 
 
 @CHECKS.must("ids are integers that a double holds exactly")
@@ -110,7 +118,7 @@ def _(probe: Probe) -> None:
     if not isinstance(probe.server, Command):
         raise Skipped("the server is somebody else's: its directory stays")
     with tempfile.TemporaryDirectory() as directory:
-        answer = probe.ask("plugin.SetPluginDir", directory)
+        answer = probe.ask(SET_PLUGIN_DIR, directory)
         want(answer == "ok", f"the answer is {short(answer)}")
         probe.start()
     probe.server.restart()
@@ -121,6 +129,6 @@ def _(probe: Probe) -> None:
     if not isinstance(probe.server, Command):
         raise Skipped("the server is somebody else's: its directory stays")
     try:
-        probe.error("plugin.SetPluginDir", "/no/such/directory")
+        probe.error(SET_PLUGIN_DIR, "/no/such/directory")
     finally:
         probe.server.restart()
