@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Final
 
 import msgpack
 
-from ..kong.lua import LuaError, octets
+from ..kong.lua import LuaError
 from ..kong.quirks import Quirks
 
 READ_SIZE: Final = 4096
@@ -58,80 +57,32 @@ def encode(value: Any, no_str8: bool = True) -> bytes:
     :param value: None, bool, int, float, str (with surrogates for bytes that are no UTF-8), bytes
         (goes as bin), lists, tuples and mappings of those.
     :param no_str8: write str16 where the newer specification has str8.
+    :raises LuaError: for what Kong's encoder cannot write.
     """
-    out: list[bytes] = []
-    _encode(value, no_str8, out.append)
-    return b"".join(out)
+    packer = msgpack.Packer(use_bin_type=not no_str8, unicode_errors="surrogateescape")
+    try:
+        return b"".join(_encoded(value, packer))
+    except OverflowError:
+        raise LuaError("overflow in pack") from None
+    except TypeError as error:
+        raise LuaError(f"pack is unimplemented: {error}") from None
 
 
-def _encode(value: Any, no_str8: bool, put: Callable[[bytes], None]) -> None:
-    kind = type(value)
-    if value is None:
-        put(b"\xc0")
-    elif kind is bool:
-        put(b"\xc3" if value else b"\xc2")
-    elif kind is int:
-        put(_integer(value))
-    elif kind is float:
-        put(struct.pack(">Bd", 0xCB, value))
-    elif kind is str:
-        data = octets(value)
-        put(_length(len(data), _STR if no_str8 else _STR_WITH_8))
-        put(data)
-    elif kind is bytes:
-        put(_length(len(value), _BIN))
-        put(value)
+def _encoded(value: Any, packer: msgpack.Packer) -> Iterator[bytes]:
+    """The pieces of a value: without str8 a packer has no bin either, so each bin is packed apart."""
+    if isinstance(value, bytes):
+        yield msgpack.packb(value, use_bin_type=True)
     elif isinstance(value, Mapping):
-        put(_length(len(value), _MAP))
+        yield packer.pack_map_header(len(value))
         for key, item in value.items():
-            _encode(key, no_str8, put)
-            _encode(item, no_str8, put)
+            yield from _encoded(key, packer)
+            yield from _encoded(item, packer)
     elif isinstance(value, (list, tuple)):
-        put(_length(len(value), _ARRAY))
+        yield packer.pack_array_header(len(value))
         for item in value:
-            _encode(item, no_str8, put)
+            yield from _encoded(item, packer)
     else:
-        raise LuaError(f"pack {kind.__name__!r} is unimplemented")
-
-
-_STR: Final = ((32, None, 0xA0), (1 << 16, ">BH", 0xDA), (1 << 32, ">BI", 0xDB))
-_STR_WITH_8: Final = ((32, None, 0xA0), (1 << 8, ">BB", 0xD9), *_STR[1:])
-_BIN: Final = ((1 << 8, ">BB", 0xC4), (1 << 16, ">BH", 0xC5), (1 << 32, ">BI", 0xC6))
-_ARRAY: Final = ((16, None, 0x90), (1 << 16, ">BH", 0xDC), (1 << 32, ">BI", 0xDD))
-_MAP: Final = ((16, None, 0x80), (1 << 16, ">BH", 0xDE), (1 << 32, ">BI", 0xDF))
-
-
-def _length(length: int, heads: tuple[tuple[int, str | None, int], ...]) -> bytes:
-    for limit, form, head in heads:
-        if length < limit:
-            return bytes((head | length,)) if form is None else struct.pack(form, head, length)
-    raise LuaError("overflow in pack")
-
-
-def _integer(value: int) -> bytes:
-    if value >= 0:
-        if value < 0x80:
-            return bytes((value,))
-        for limit, form, head in (
-            (1 << 8, ">BB", 0xCC),
-            (1 << 16, ">BH", 0xCD),
-            (1 << 32, ">BI", 0xCE),
-            (1 << 64, ">BQ", 0xCF),
-        ):
-            if value < limit:
-                return struct.pack(form, head, value)
-    else:
-        if value >= -0x20:
-            return struct.pack(">b", value)
-        for limit, form, head in (
-            (1 << 7, ">Bb", 0xD0),
-            (1 << 15, ">Bh", 0xD1),
-            (1 << 31, ">Bi", 0xD2),
-            (1 << 63, ">Bq", 0xD3),
-        ):
-            if value >= -limit:
-                return struct.pack(form, head, value)
-    raise LuaError("overflow in pack")
+        yield packer.pack(value)
 
 
 class Connection:

@@ -73,6 +73,14 @@ def test_strings_have_no_str8(length: int, head: str) -> None:
     assert encode("x" * length).startswith(bytes.fromhex(head))
 
 
+@pytest.mark.parametrize(
+    ("value", "words"), [(2**64, "overflow in pack"), ([{"a": {1}}], "unimplemented.*'set'")]
+)
+def test_what_kong_cannot_encode_fails_as_in_lua(value: Any, words: str) -> None:
+    with pytest.raises(LuaError, match=words):
+        encode(value)
+
+
 def test_str8_for_who_wants_it() -> None:
     assert encode("x" * 32, no_str8=False)[:2] == bytes.fromhex("d920")
     assert encode("x" * 256, no_str8=False)[:3] == bytes.fromhex("da0100")
