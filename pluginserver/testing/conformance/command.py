@@ -113,7 +113,7 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--plugin",
         metavar="NAME",
-        help="a plugin of the server; the first one in its status if not given",
+        help="a plugin of the server (default: the first one in its status)",
     )
     parser.add_argument(
         "--config", default="{}", metavar="JSON", help="the plugin's configuration (default: {})"
@@ -142,7 +142,7 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     try:
         options.config = json.loads(options.config)
     except ValueError as error:
-        parser.error(f"--config is no JSON: {error}")
+        parser.error(f"--config is not JSON: {error}")
     return options, command
 
 

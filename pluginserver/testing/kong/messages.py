@@ -109,7 +109,7 @@ def make_request(
     :param json: a body sent as JSON, with its content type.
     :param form: a body sent as a form, with its content type.
     :param more: the further attributes of :class:`Request`.
-    :raises ValueError: when more than one body is given, or the URL is no path and no http URL.
+    :raises ValueError: when more than one body is given, or the URL is neither a path nor an http URL.
     """
     if sum((bool(body), json is not None, form is not None)) > 1:
         raise ValueError("give one of body, json and form")
@@ -207,7 +207,7 @@ class Response:
             return json.loads(self.body)
         except ValueError as error:
             raise ValueError(
-                f"the response's body is no JSON ({error}): status {self.status}, "
+                f"the response's body is not JSON ({error}): status {self.status}, "
                 f"body {self.body[:200]!r}"
             ) from None
 

@@ -15,7 +15,7 @@ from .table import entries_of, pdk, want_string, want_table
 def _line(state: State, level: str, parts: tuple[Any, ...]) -> None:
     if not parts:
         raise LuaError("bad argument #1 to 'log': expected a message, got no value")
-    state.log(level, "".join(map(lua.text, parts)))
+    state.log(level, "".join(map(lua.tostring, parts)))
 
 
 @pdk("kong.log", "kong.log.notice")
@@ -62,7 +62,7 @@ def emerg(state: State, *parts: Any) -> None:
 def deprecation(state: State, *parts: Any) -> None:
     words = [part for part in parts if not isinstance(part, (list, dict))]
     extra = next((part for part in parts if isinstance(part, dict)), {})
-    text = "".join(map(lua.text, words))
+    text = "".join(map(lua.tostring, words))
     for name, phrase in (("after", "deprecated after"), ("removal", "scheduled for removal in")):
         if extra.get(name):
             text += f" ({phrase} {extra[name]})"
@@ -185,4 +185,4 @@ def telemetry_log(
     want_string(message_type, "message_type")
     if attributes is not None:
         want_table(attributes, "attributes")
-    state.log("debug", f"telemetry {message_type}: {lua.text(message)}")
+    state.log("debug", f"telemetry {message_type}: {lua.tostring(message)}")

@@ -55,5 +55,5 @@ def connect(
     if kind == "command" and rest:
         return Command(shlex.split(rest), habits, timeout)
     raise GatewayError(
-        f"{server!r} names no plugin server: say in-process, embedded, socket:PATH or command:LINE"
+        f"{server!r} is not a plugin server: say in-process, embedded, socket:PATH or command:LINE"
     )

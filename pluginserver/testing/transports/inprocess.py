@@ -76,7 +76,7 @@ class InProcess:
         return self._plugins.add(source)
 
     def call(self, method: Any, argument: Any) -> Any:
-        """Do at once what a request over the socket would: see :meth:`.wire.Client.call`."""
+        """Do at once what a request over the socket would: see :meth:`.wire.RPCClient.call`."""
         try:
             kind, what, value = self._methods.read(method, [argument])
             if kind is START:

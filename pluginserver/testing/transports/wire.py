@@ -3,9 +3,9 @@
 Rules kept here:
 
 * a request's bytes are those that Kong's Lua encoder makes: :func:`encode`;
-* a call takes the connection that was used last from the :class:`Pool`, or makes one; with hopping,
-  one that was not used for the call before, as happens under load; an idle connection on which
-  something arrives is closed, as nginx does it;
+* a call takes the connection that was used last from the :class:`ConnectionPool`, or makes one; with
+  hopping, one that was not used for the call before, as happens under load; an idle connection on
+  which something arrives is closed, as nginx does it;
 * Kong reads what comes on it until its answer: notifications on the way are obeyed;
 * what goes wrong is one of three: :class:`RemoteError`, the server's own word; :class:`NoAnswer`, the
   time was up or the connection was gone; or a :class:`~pluginserver.testing.kong.lua.LuaError`, an answer
@@ -54,7 +54,7 @@ class NoAnswer(Exception):
 def encode(value: Any, no_str8: bool = True) -> bytes:
     """The MessagePack bytes of a value as Kong's encoder writes them.
 
-    :param value: None, bool, int, float, str (with surrogates for bytes that are no UTF-8), bytes
+    :param value: None, bool, int, float, str (with surrogates for bytes that are not UTF-8), bytes
         (goes as bin), lists, tuples and mappings of those.
     :param no_str8: write str16 where the newer specification has str8.
     :raises LuaError: for what Kong's encoder cannot write.
@@ -85,7 +85,7 @@ def _encoded(value: Any, packer: msgpack.Packer) -> Iterator[bytes]:
         yield packer.pack(value)
 
 
-class Connection:
+class ClientConnection:
     """One connection to the plugin server.
 
     :param path: the server's Unix socket.
@@ -124,7 +124,7 @@ class Connection:
 
         :param timeout: seconds without a byte after which it is given up, as nginx counts them.
         :raises NoAnswer: when that time is up, or the connection ends.
-        :raises LuaError: for bytes that are no MessagePack.
+        :raises LuaError: for bytes that are not MessagePack.
         """
         self._socket.settimeout(timeout)
         while True:
@@ -133,7 +133,7 @@ class Connection:
             except msgpack.OutOfData:
                 pass
             except Exception as error:
-                raise LuaError(f"the answer is no MessagePack: {error!r}") from None
+                raise LuaError(f"the answer is not MessagePack: {error!r}") from None
             try:
                 data = self._socket.recv(READ_SIZE)
             except TimeoutError:
@@ -160,7 +160,7 @@ class Connection:
         self._socket.close()
 
 
-class Pool:
+class ConnectionPool:
     """The idle connections of one nginx worker, the last one used on top.
 
     :param connect: makes a connection.
@@ -168,13 +168,13 @@ class Pool:
         taken it.
     """
 
-    def __init__(self, connect: Callable[[], Connection], hopping: bool) -> None:
+    def __init__(self, connect: Callable[[], ClientConnection], hopping: bool) -> None:
         self._connect = connect
         self._hopping = hopping
-        self._idle: list[Connection] = []
+        self._idle: list[ClientConnection] = []
         self._lock = threading.Lock()
 
-    def take(self) -> Connection:
+    def take(self) -> ClientConnection:
         """The connection for the next call.
 
         :raises NoAnswer: when a new one cannot be made.
@@ -189,7 +189,7 @@ class Pool:
                 return self._idle.pop(-1 - self._hopping)
         return self._connect()
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: ClientConnection) -> None:
         """Put a connection back."""
         connection.since = monotonic()
         with self._lock:
@@ -204,7 +204,7 @@ class Pool:
                 self._idle.pop().close()
 
 
-class Client:
+class RPCClient:
     """Kong's client of one plugin server.
 
     :param path: the server's Unix socket.
@@ -226,7 +226,7 @@ class Client:
         self._notified = notified
         self._lock = threading.Lock()
         self._last_id = 0
-        self._pool = Pool(lambda: Connection(path, timeout), quirks.hopping)
+        self._pool = ConnectionPool(lambda: ClientConnection(path, timeout), quirks.hopping)
 
     def call(self, method: Any, argument: Any) -> Any:
         """Call a method and wait for its result.
@@ -235,7 +235,7 @@ class Client:
         :param argument: its one argument.
         :raises RemoteError: for the server's error.
         :raises NoAnswer: when none came in time, or the server is gone.
-        :raises LuaError: for an answer that is no answer to this call.
+        :raises LuaError: for an answer that does not fit this call.
         """
         message_id, data = self._request(method, argument)
         connection = self._pool.take()
@@ -283,11 +283,11 @@ class Client:
             message_id = self._last_id
         return message_id, encode([0, message_id, method, [argument]], self._quirks.no_str8)
 
-    def _answer(self, connection: Connection, message_id: int) -> Any:
+    def _answer(self, connection: ClientConnection, message_id: int) -> Any:
         while True:
             message = connection.receive(self.timeout)
             if not isinstance(message, list) or not message:
-                raise LuaError(f"the answer is no array: {message!r:.80}")
+                raise LuaError(f"the answer is not an array: {message!r:.80}")
             if message[0] == 2:
                 label, argument = (*message[1:], None, None)[:2]
                 self._notified(label, argument)

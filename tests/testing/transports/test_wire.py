@@ -1,4 +1,4 @@
-"""Kong's bytes and connections: see pluginserver/testing/wire.py."""
+"""Kong's bytes and connections: see pluginserver/testing/transports/wire.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.paths import WIRE
 
 from pluginserver.testing.kong.lua import LuaError
 from pluginserver.testing.kong.quirks import Quirks
-from pluginserver.testing.transports.wire import Client, NoAnswer, RemoteError, encode
+from pluginserver.testing.transports.wire import NoAnswer, RemoteError, RPCClient, encode
 
 FRAMES = [json.loads(line) for line in WIRE.read_text("utf-8").splitlines()]
 SILENT = None
@@ -174,8 +174,8 @@ def client(
     quirks: Quirks | None = None,
     timeout: float = 20.0,
     notified: Callable[[Any, Any], None] = lambda _label, _argument: None,
-) -> Iterator[Client]:
-    kong = Client(str(prefix / "s"), quirks or Quirks(), timeout, notified)
+) -> Iterator[RPCClient]:
+    kong = RPCClient(str(prefix / "s"), quirks or Quirks(), timeout, notified)
     try:
         yield kong
     finally:

@@ -65,7 +65,7 @@ def _(probe: Probe) -> None:
         probe.refuses(f"plugin.{name}", "", f"rpc: can't find method plugin.{name}")
 
 
-@CHECKS.must("a configuration that is no JSON begins 'Decoding config: '")
+@CHECKS.must("a configuration that is not JSON begins 'Decoding config: '")
 def _(probe: Probe) -> None:
     for config in ("{", "nonsense", "[1"):
         found = probe.error(START_INSTANCE, {"Name": probe.plugin, "Config": config})
