@@ -1,4 +1,4 @@
-"""The conformance suite: ours passes, and a server with faults does not.  See testing/conformance.py."""
+"""The conformance suite: ours passes, and a server with faults does not.  See testing/conformance."""
 
 from __future__ import annotations
 

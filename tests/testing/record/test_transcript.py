@@ -1,4 +1,4 @@
-"""Transcripts: see pluginserver/testing/transcripts.py."""
+"""Transcripts: see pluginserver/testing/record/transcript.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transports to a plugin server: in process, embedded, a command, a socket.  See testing/connect.py."""
+"""The transports to a plugin server: in process, embedded, a command, a socket.  See testing/transports."""
 
 from __future__ import annotations
 
