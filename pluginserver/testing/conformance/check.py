@@ -1,4 +1,9 @@
-"""What a check of the conformance suite is, and how a module of checks gathers them."""
+"""What a check of the conformance suite is, and how a module of checks gathers them.
+
+Rules kept here:
+
+* checks are run in the order in which they stand in their module.
+"""
 
 from __future__ import annotations
 

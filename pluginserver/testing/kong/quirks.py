@@ -2,6 +2,10 @@
 
 All are on by default: a plugin that passes is then a plugin that works behind Kong.  Switch one off
 to play another client, or to see what a plugin would do in a kinder world.
+
+Rules kept here:
+
+* a habit is on unless it is switched off, and each can be switched alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""``kong.client``: who called; ``kong.router``: where the request is going."""
+"""``kong.client``: who called; ``kong.router``: where the request is going.
+
+Rules kept here:
+
+* no consumer and no credential is nil, an empty table stands for an empty entity.
+"""
 
 from __future__ import annotations
 

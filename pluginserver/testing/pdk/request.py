@@ -1,4 +1,10 @@
-"""``kong.request``: what the client sent, as far as no plugin has changed it."""
+"""``kong.request``: what the client sent, as far as no plugin has changed it.
+
+Rules kept here:
+
+* headers from a proxy (``X-Forwarded-*``) count only when the client is trusted;
+* a result that Kong's client cannot send throws, as it does there.
+"""
 
 from __future__ import annotations
 

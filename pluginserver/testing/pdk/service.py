@@ -1,4 +1,10 @@
-"""``kong.service``: where the request goes, with what, and what came back."""
+"""``kong.service``: where the request goes, with what, and what came back.
+
+Rules kept here:
+
+* what is set here, ``kong.request`` shows from then on; only where the request goes is kept apart;
+* a function checks its arguments before it changes anything.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,11 @@ A function is called with the request's :class:`~pluginserver.testing.kong.state
 as Lua passes them: what is missing is None, what is too much is dropped.  It returns the first
 result of the Lua function, or a :class:`~pluginserver.testing.kong.state.Failure` for ``nil, err``; where
 Lua throws, it raises :class:`~pluginserver.testing.kong.lua.LuaError` with Kong's words.
+
+Rules kept here:
+
+* the table is complete once the package is imported: nothing is entered later;
+* a check raises with Kong's words, for plugins' authors search for them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,12 @@
 
 A transport carries calls and nothing else: which calls are made, and what their answers mean, is one
 code for all of them, in :mod:`pluginserver.testing.kong.client`.
+
+Rules kept here:
+
+* a transport raises :class:`~.wire.RemoteError`, :class:`~.wire.NoAnswer` or a
+  :class:`~pluginserver.testing.kong.lua.LuaError` for what Kong would see, and :class:`GatewayError` for
+  what the test did wrong.
 """
 
 from __future__ import annotations

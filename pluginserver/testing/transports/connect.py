@@ -1,4 +1,9 @@
-"""From a few words to a transport: how tests and command lines name the way to a plugin server."""
+"""From a few words to a transport: how tests and command lines name the way to a plugin server.
+
+Rules kept here:
+
+* what is named is started here, and closed by the transport's ``close``.
+"""
 
 from __future__ import annotations
 

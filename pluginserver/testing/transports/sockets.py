@@ -1,4 +1,10 @@
-"""The transports over a socket: a server that runs, one that a command starts, and ours in this process."""
+"""The transports over a socket: a server that runs, one that a command starts, and ours in this process.
+
+Rules kept here:
+
+* a server is stopped by whoever started it, and by nobody else;
+* a command that does not listen in time is an error, one that does not end in time is killed.
+"""
 
 from __future__ import annotations
 

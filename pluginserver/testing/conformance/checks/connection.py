@@ -1,4 +1,9 @@
-"""Checks of connections: what is told on them, how requests on them are read, and how they end."""
+"""Checks of connections: what is told on them, how requests on them are read, and how they end.
+
+Rules kept here:
+
+* bytes are sent by hand where a client would not send them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Checks of errors: which words Kong and its administrators rely on."""
+"""Checks of errors: which words Kong and its administrators rely on.
+
+Rules kept here:
+
+* after an error the connection, or another one, must still be served.
+"""
 
 from __future__ import annotations
 

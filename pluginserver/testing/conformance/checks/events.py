@@ -1,4 +1,9 @@
-"""Checks of events: they go on over any connection, whatever Kong answers."""
+"""Checks of events: they go on over any connection, whatever Kong answers.
+
+Rules kept here:
+
+* a handler may answer whatever it likes: only that the server goes on is checked.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Checks of the methods that describe plugins and keep instances."""
+"""Checks of the methods that describe plugins and keep instances.
+
+Rules kept here:
+
+* a server is restarted only when the command started it.
+"""
 
 from __future__ import annotations
 
