@@ -129,7 +129,6 @@ class Gateway:
         keep: int = KEPT,
     ) -> None:
         self.node = Node(quirks, keep)
-        """The data of this Kong, as the parts of the simulation hold them."""
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
             connect(server, root=root, quirks=self.quirks, timeout=timeout)

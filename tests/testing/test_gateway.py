@@ -1,4 +1,4 @@
-"""The life of a request in the simulated Kong: see pluginserver/testing/gateway.py and life.py."""
+"""A request's cycle through the simulated Kong: see pluginserver/testing/gateway.py and kong/phases.py."""
 
 from __future__ import annotations
 

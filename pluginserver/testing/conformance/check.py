@@ -1,4 +1,9 @@
-"""What a check of the conformance suite is, and how a module of checks gathers them."""
+"""What a check of the conformance suite is, and how a module of checks gathers them.
+
+Rules kept here:
+
+* checks are run in the order in which they stand in their module.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ import attrs
 
 from .probe import Probe
 
-Run: TypeAlias = Callable[[Probe], None]
+CheckFunction: TypeAlias = Callable[[Probe], None]
 """Raises :class:`~.probe.Wrong` when something does not hold, :class:`~.probe.Skipped` when it does
 not apply."""
 
@@ -27,7 +32,7 @@ class Check:
     group: str
     level: str
     text: str
-    run: Run
+    run: CheckFunction
 
 
 @attrs.define
@@ -43,16 +48,16 @@ class Group:
     def __iter__(self) -> Iterator[Check]:
         return iter(self._checks)
 
-    def must(self, text: str) -> Callable[[Run], Run]:
+    def must(self, text: str) -> Callable[[CheckFunction], CheckFunction]:
         """Enter a check of what Kong needs."""
         return self._entering("must", text)
 
-    def should(self, text: str) -> Callable[[Run], Run]:
+    def should(self, text: str) -> Callable[[CheckFunction], CheckFunction]:
         """Enter a check of what a good server does."""
         return self._entering("should", text)
 
-    def _entering(self, level: str, text: str) -> Callable[[Run], Run]:
-        def enter(run: Run) -> Run:
+    def _entering(self, level: str, text: str) -> Callable[[CheckFunction], CheckFunction]:
+        def enter(run: CheckFunction) -> CheckFunction:
             self._checks.append(Check(self.name, level, text, run))
             return run
 

@@ -11,6 +11,11 @@ Each check is a function in :mod:`.checks` that talks to the server as Kong woul
 or as Kong must never find it.  *must* checks are what Kong needs; *should* checks are what a good
 server does better than the first one, go-pluginserver.  Exit status: 0 when every *must* holds (with
 ``--strict``: every check), 1 when one does not, 2 when nothing could be checked.
+
+Rules kept here:
+
+* a check that fails, in whatever way, keeps no other one from running;
+* a server that the command started is stopped at the end.
 """
 
 from __future__ import annotations
@@ -95,7 +100,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pluginserver.testing.conformance",
         description="Check a plugin server against Kong's protocol.",
@@ -113,7 +118,7 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument(
         "--plugin",
         metavar="NAME",
-        help="a plugin of the server; the first one in its status if not given",
+        help="a plugin of the server (default: the first one in its status)",
     )
     parser.add_argument(
         "--config", default="{}", metavar="JSON", help="the plugin's configuration (default: {})"
@@ -131,6 +136,11 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         help="for an answer (default: 10)",
     )
     parser.add_argument("--strict", action="store_true", help="fail when a 'should' does not hold")
+    return parser
+
+
+def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = _parser()
     head = list(argv)
     command: list[str] = []
     if "--" in head:
@@ -142,7 +152,7 @@ def _arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     try:
         options.config = json.loads(options.config)
     except ValueError as error:
-        parser.error(f"--config is no JSON: {error}")
+        parser.error(f"--config is not JSON: {error}")
     return options, command
 
 

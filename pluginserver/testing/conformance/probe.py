@@ -36,7 +36,7 @@ from ..pdk import call as call_function
 from ..record.exchange import Exchange
 from ..transports.base import GatewayError
 from ..transports.sockets import Socket
-from ..transports.wire import Connection, NoAnswer, RemoteError, encode
+from ..transports.wire import ClientConnection, NoAnswer, RemoteError, encode
 
 
 class Wrong(Exception):
@@ -104,9 +104,9 @@ class Probe:
     # -- talking
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[ClientConnection]:
         """A connection of its own."""
-        connection = Connection(str(self.server.path), self.server.timeout)
+        connection = ClientConnection(str(self.server.path), self.server.timeout)
         try:
             yield connection
         finally:
@@ -117,17 +117,17 @@ class Probe:
         message_id = next(self._message_ids)
         return message_id, encode([0, message_id, method, [argument]])
 
-    def reply(self, connection: Connection) -> tuple[Any, Any, Any]:
+    def reply(self, connection: ClientConnection) -> tuple[Any, Any, Any]:
         """The next response's message id, error and result; notifications are passed over."""
         while True:
             message = connection.receive(self.server.timeout)
-            want(isinstance(message, list) and bool(message), f"{short(message)} is no frame")
+            want(isinstance(message, list) and bool(message), f"{short(message)} is not a frame")
             if message[0] == 2:
                 continue
-            want(message[0] == 1 and len(message) == 4, f"{short(message)} is no response")
+            want(message[0] == 1 and len(message) == 4, f"{short(message)} is not a response")
             return message[1], message[2], message[3]
 
-    def ask(self, method: Any, argument: Any, connection: Connection | None = None) -> Any:
+    def ask(self, method: Any, argument: Any, connection: ClientConnection | None = None) -> Any:
         """Call a method and give its result.
 
         :raises RemoteError: for the server's error.
@@ -141,11 +141,11 @@ class Probe:
         answered, error, result = self.reply(connection)
         want(answered == message_id, f"the answer to {message_id} has the id {short(answered)}")
         if error is not None:
-            want(isinstance(error, (str, bytes)), f"the error {short(error)} is no string")
+            want(isinstance(error, (str, bytes)), f"the error {short(error)} is not a string")
             raise RemoteError(lua.received(error))
         return result
 
-    def error(self, method: Any, argument: Any, connection: Connection | None = None) -> str:
+    def error(self, method: Any, argument: Any, connection: ClientConnection | None = None) -> str:
         """The error that a call must have."""
         try:
             result = self.ask(method, argument, connection)
@@ -206,7 +206,7 @@ class Probe:
             except (RemoteError, NoAnswer, Wrong, lua.LuaError):
                 pass
 
-    def begin(self, instance: Any, connection: Connection | None = None) -> tuple[Any, Any]:
+    def begin(self, instance: Any, connection: ClientConnection | None = None) -> tuple[Any, Any]:
         """Start an event.
 
         :returns: its id, and its data: a callback, or ``"ret"``.
@@ -216,7 +216,7 @@ class Probe:
 
     def event(self, result: Any) -> tuple[Any, Any]:
         """The id and the data of an event's answer, which must have the right shape."""
-        want(isinstance(result, dict), f"the answer {short(result)} is no map")
+        want(isinstance(result, dict), f"the answer {short(result)} is not a map")
         want({"EventId", "Data"} <= result.keys(), f"the answer has the keys {sorted(result)}")
         data = result["Data"]
         if data == "ret":
@@ -245,7 +245,7 @@ class Probe:
         self,
         event: Any,
         data: Any,
-        connection: Connection | None = None,
+        connection: ClientConnection | None = None,
         method: Any = STEP,
     ) -> tuple[Any, Any]:
         """Answer a callback with what Kong would."""

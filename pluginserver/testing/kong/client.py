@@ -6,7 +6,7 @@ answer asks for, and sends the result as a step, until the answer is ``"ret"``. 
 * an instance is started again when its configuration changed, when the server's pid changed, and on
   the error "no plugin instance"; the old one of a changed configuration is closed afterwards;
 * an error of the server is logged and the request goes on; an error of ``StartInstance``, a throw in
-  the PDK and an answer that is no answer are a :class:`~pluginserver.testing.kong.lua.LuaError`;
+  the PDK and an answer of another shape are a :class:`~pluginserver.testing.kong.lua.LuaError`;
 * after a throw or an exit the server hears nothing more of the event.
 """
 
@@ -207,12 +207,12 @@ class KongClient:
             run.event_id = out.get("EventId")
         while out is not None:
             if not isinstance(out, dict):
-                raise LuaError(f"attempt to index a {lua.kind(out)} value (field 'Data')")
+                raise LuaError(f"attempt to index a {lua.type_name(out)} value (field 'Data')")
             data = out.get("Data")
             if data == "ret":
                 return
             if not isinstance(data, dict) or not isinstance(data.get("Method"), str):
-                raise LuaError(f"attempt to index field 'Data' (a {lua.kind(data)} value)")
+                raise LuaError(f"attempt to index field 'Data' (a {lua.type_name(data)} value)")
             out = self._callback(state, run, data["Method"], data.get("Args"))
 
     def _call(self, run: Run, method: Any, argument: Any) -> Any:

@@ -6,6 +6,11 @@ either it hits the first.  It strikes ``times`` times (once unless told otherwis
 
 A request that a fault has hit never raises :class:`~pluginserver.testing.PluginBug`: what the plugin
 does with the fault is what the test is about.
+
+Rules kept here:
+
+* a callback gets at most one fault of each kind, the one set up first;
+* a fault that does not fit is not counted.
 """
 
 from __future__ import annotations

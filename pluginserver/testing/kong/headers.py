@@ -3,7 +3,7 @@
 Rules kept here:
 
 * upper and lower case are one, and so are ``-`` and ``_``: ``X_Bar`` is found as ``x-bar``;
-* a value is text; bytes that are no UTF-8 are in it as surrogates;
+* a value is text; bytes that are not UTF-8 are in it as surrogates;
 * line breaks in names and values are percent-encoded, as nginx sends them.
 """
 
@@ -23,7 +23,7 @@ HeadersInput: TypeAlias = (
 _BREAKS = str.maketrans({"\r": "%0D", "\n": "%0A"})
 
 
-def text(value: Any) -> str:
+def header_value(value: Any) -> str:
     """A header's value as text: bytes as UTF-8 with surrogates, anything else as Lua prints it."""
     if isinstance(value, bytes):
         value = value.decode("utf-8", "surrogateescape")
@@ -84,7 +84,7 @@ class Headers(ReadHeaders, MutableMapping[str, str]):
 
     def add(self, name: str, value: Any) -> None:
         """Append one header."""
-        self._pairs.append((_escaped(name), text(value)))
+        self._pairs.append((_escaped(name), header_value(value)))
 
     def set(self, name: str, values: Iterable[Any]) -> None:
         """Replace a header by these values, at the end of the list."""

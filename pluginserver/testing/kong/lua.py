@@ -2,7 +2,7 @@
 
 Lua has one type for arrays and maps, the table, and one for numbers, the double; nil in a table is
 no entry at all.  Here a table is a list when its keys are 1 to n, else a dict; an empty one is a
-list.  Text is str, with surrogates for bytes that are no UTF-8.
+list.  Text is str, with surrogates for bytes that are not UTF-8.
 
 Rules kept here:
 
@@ -57,9 +57,9 @@ def received(value: Any) -> Any:
     if kind is bytes:
         return value.decode("utf-8", "surrogateescape")
     if kind is list or kind is tuple:
-        return table({place: received(item) for place, item in enumerate(value, 1)})
+        return as_table({place: received(item) for place, item in enumerate(value, 1)})
     if kind is dict:
-        return table({received(key): received(item) for key, item in value.items()})
+        return as_table({received(key): received(item) for key, item in value.items()})
     if isinstance(value, (ExtType, Timestamp)):
         return None
     raise LuaError(f"a {kind.__name__} cannot be in a message")
@@ -74,7 +74,7 @@ def number(value: int | float) -> int | float:
     return value
 
 
-def table(entries: dict[Any, Any]) -> list[Any] | dict[Any, Any]:
+def as_table(entries: dict[Any, Any]) -> list[Any] | dict[Any, Any]:
     """A table with these entries: nil values are no entries, keys 1 to n make a list."""
     kept = {key: value for key, value in entries.items() if value is not None}
     if all(place in kept for place in range(1, len(kept) + 1)):
@@ -105,7 +105,7 @@ def sent(value: Any, quirks: Quirks) -> Any:
 
 
 def _sent_table(entries: dict[Any, Any], was: Any, quirks: Quirks) -> Any:
-    out = table(entries)
+    out = as_table(entries)
     if isinstance(out, list):
         if not out and isinstance(was, Mapping) and not quirks.empty_map_as_list:
             return {}
@@ -156,7 +156,7 @@ def _array_part(entries: dict[Any, Any]) -> list[Any]:
     return out
 
 
-def kind(value: Any) -> str:
+def type_name(value: Any) -> str:
     """The name of the value's type in Lua."""
     if value is None:
         return "nil"
@@ -167,7 +167,7 @@ def kind(value: Any) -> str:
     return "string" if isinstance(value, (str, bytes)) else "table"
 
 
-def text(value: Any) -> str:
+def tostring(value: Any) -> str:
     """The value as Lua's ``tostring`` prints it."""
     if value is None:
         return "nil"

@@ -2,6 +2,11 @@
 
 They hold data and do nothing: whoever speaks real HTTP makes a :class:`Request`, hands it to the
 gateway and writes the :class:`Response` out.
+
+Rules kept here:
+
+* nothing here knows a phase, a plugin or Kong's PDK;
+* a URL, a query or a body is taken as given, never normalised.
 """
 
 from __future__ import annotations
@@ -109,22 +114,12 @@ def make_request(
     :param json: a body sent as JSON, with its content type.
     :param form: a body sent as a form, with its content type.
     :param more: the further attributes of :class:`Request`.
-    :raises ValueError: when more than one body is given, or the URL is no path and no http URL.
+    :raises ValueError: when more than one body is given, or the URL is neither a path nor an http URL.
     """
     if sum((bool(body), json is not None, form is not None)) > 1:
         raise ValueError("give one of body, json and form")
     lines = Headers(headers)
-    if not url.startswith("/"):
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise ValueError(f"{url!r} is neither a path that begins with / nor an http URL")
-        more.setdefault("scheme", parts.scheme)
-        more.setdefault("port", parts.port or (8443 if parts.scheme == "https" else 8000))
-        host, url = parts.netloc, url.split(parts.netloc, 1)[1] or "/"
-        if not url.startswith("/"):
-            url = "/" + url
-    else:
-        host = "localhost"
+    host, url = _split(url, more)
     if "host" not in lines:
         lines = Headers([("host", host), *lines.pairs()])
     extra = encode_query(query)
@@ -140,6 +135,19 @@ def make_request(
     if data:
         _default(lines, "content-length", str(len(data)))
     return Request(method=method.upper(), target=url, headers=lines, body=data, **more)
+
+
+def _split(url: str, more: dict[str, Any]) -> tuple[str, str]:
+    """The host and the target of a URL; the scheme and the port that it names go into ``more``."""
+    if url.startswith("/"):
+        return "localhost", url
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"{url!r} is neither a path that begins with / nor an http URL")
+    more.setdefault("scheme", parts.scheme)
+    more.setdefault("port", parts.port or (8443 if parts.scheme == "https" else 8000))
+    target = url.split(parts.netloc, 1)[1] or "/"
+    return parts.netloc, target if target.startswith("/") else "/" + target
 
 
 def _json_text(value: Any) -> str:
@@ -207,7 +215,7 @@ class Response:
             return json.loads(self.body)
         except ValueError as error:
             raise ValueError(
-                f"the response's body is no JSON ({error}): status {self.status}, "
+                f"the response's body is not JSON ({error}): status {self.status}, "
                 f"body {self.body[:200]!r}"
             ) from None
 

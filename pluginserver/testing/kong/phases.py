@@ -37,7 +37,7 @@ _SINGLE: Final = frozenset(
 
 
 class HandshakeFailed(Exception):
-    """A plugin failed in ``certificate``: the client's TLS handshake fails, there is no response."""
+    """A plugin failed in ``certificate``: the client's TLS handshake fails, there is not a response."""
 
 
 class RequestCycle:

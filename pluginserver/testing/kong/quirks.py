@@ -2,6 +2,10 @@
 
 All are on by default: a plugin that passes is then a plugin that works behind Kong.  Switch one off
 to play another client, or to see what a plugin would do in a kinder world.
+
+Rules kept here:
+
+* a habit is on unless it is switched off, and each can be switched alone.
 """
 
 from __future__ import annotations
@@ -20,7 +24,7 @@ class Quirks:
     :param absent_data: a nil result is sent as a step without ``Data``.  Off: ``Data`` is nil.
     :param empty_map_as_list: an empty table is sent as an empty array, nested ones too.
     :param lua_numbers: 1.0 is sent as the integer 1, and integers from 2**53 up as floats.
-    :param text_as_str: bytes that are no UTF-8 travel as str.  Off: as bin.
+    :param text_as_str: bytes that are not UTF-8 travel as str.  Off: as bin.
     :param no_str8: strings of 32 to 255 bytes are sent as str16, never str8.
     :param multi_maps: headers and queries come under ``StepMultiMap`` with a list for every value.
         Off: under ``Step``, one value alone as itself.

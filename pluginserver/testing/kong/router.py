@@ -147,7 +147,7 @@ class Binding:
 
     @property
     def is_global(self) -> bool:
-        """Whether every request meets it."""
+        """Whether it applies to every request."""
         return self.scope == (None, None, None)
 
     def configure(self, **config: Any) -> None:

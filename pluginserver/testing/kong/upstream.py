@@ -1,4 +1,10 @@
-"""What stands behind the simulated gateway: an echo, a function, or a real HTTP server."""
+"""What stands behind the simulated gateway: an echo, a function, or a real HTTP server.
+
+Rules kept here:
+
+* headers of one connection alone are neither sent nor passed on;
+* a service that is down is a :class:`ConnectionError` or a :class:`TimeoutError`, nothing else.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,11 @@
 
 In which phases a function may be called is in :mod:`pluginserver.spec.functions` alone.  What only Kong
 Enterprise has, this Kong does not have.
+
+Rules kept here:
+
+* the phase is checked before the arguments, as Kong does;
+* arguments that are too many are dropped, those that are missing are nil.
 """
 
 from __future__ import annotations

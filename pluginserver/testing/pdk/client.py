@@ -1,11 +1,16 @@
-"""``kong.client``: who called; ``kong.router``: where the request is going."""
+"""``kong.client``: who called; ``kong.router``: where the request is going.
+
+Rules kept here:
+
+* no consumer and no credential is nil, an empty table stands for an empty entity.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ...spec.formats import UUID
-from ..kong.lua import LuaError, kind
+from ..kong.lua import LuaError, type_name
 from ..kong.state import Failure, State
 from .node import is_trusted
 from .table import pdk, want_string
@@ -97,7 +102,7 @@ def get_full_client_certificate_chain(state: State) -> Any:
 @pdk("kong.client.tls.set_client_verify")
 def set_client_verify(state: State, verify: Any) -> None:
     if not isinstance(verify, str):
-        raise LuaError(f"argument must be a string: got {kind(verify)}")
+        raise LuaError(f"argument must be a string: got {type_name(verify)}")
     if verify not in ("SUCCESS", "NONE") and not verify.startswith("FAILED:"):
         raise LuaError(
             f"unknown client verify value: {verify}, accept: SUCCESS, NONE, FAILED:reason"

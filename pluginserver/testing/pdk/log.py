@@ -1,4 +1,9 @@
-"""``kong.log`` and ``kong.telemetry``: lines for Kong's log, and the record that log plugins send."""
+"""``kong.log`` and ``kong.telemetry``: lines for Kong's log, and the record that log plugins send.
+
+Rules kept here:
+
+* what is logged goes to the exchange and to the node's log at once, under the plugin's name.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from .table import entries_of, pdk, want_string, want_table
 def _line(state: State, level: str, parts: tuple[Any, ...]) -> None:
     if not parts:
         raise LuaError("bad argument #1 to 'log': expected a message, got no value")
-    state.log(level, "".join(map(lua.text, parts)))
+    state.log(level, "".join(map(lua.tostring, parts)))
 
 
 @pdk("kong.log", "kong.log.notice")
@@ -62,7 +67,7 @@ def emerg(state: State, *parts: Any) -> None:
 def deprecation(state: State, *parts: Any) -> None:
     words = [part for part in parts if not isinstance(part, (list, dict))]
     extra = next((part for part in parts if isinstance(part, dict)), {})
-    text = "".join(map(lua.text, words))
+    text = "".join(map(lua.tostring, words))
     for name, phrase in (("after", "deprecated after"), ("removal", "scheduled for removal in")):
         if extra.get(name):
             text += f" ({phrase} {extra[name]})"
@@ -102,19 +107,11 @@ def serialize(state: State) -> str:
 
 def record(state: State) -> dict[str, Any]:
     """What Kong's log plugins send of a request."""
-    request, exchange = state.request, state.exchange
+    exchange = state.exchange
     total = int(exchange.duration * 1000)
     proxied = int(exchange.service_duration * 1000)
     out: dict[str, Any] = {
-        "request": {
-            "id": exchange.id,
-            "method": state.method,
-            "uri": request.target,
-            "url": f"{request.scheme}://{request.host}:{request.port}{request.target}",
-            "querystring": get_query(state),
-            "headers": get_headers(state),
-            "size": len(request.target) + len(request.body) + len(str(request.headers)),
-        },
+        "request": _request(state),
         "response": {
             "status": state.status,
             "headers": {
@@ -133,22 +130,43 @@ def record(state: State) -> dict[str, Any]:
         "upstream_status": (
             str(exchange.service_response.status) if exchange.service_response else ""
         ),
-        "client_ip": request.client_ip,
+        "client_ip": state.request.client_ip,
         "started_at": int(exchange.time * 1000),
         "source": {"service": "upstream"}.get(state.source, "kong"),
         "workspace": state.node.workspace_id,
         "workspace_name": "default",
+        **_entities(state),
     }
     if exchange.service_request is not None:
         service = exchange.service_request
         out["tries"] = [
             {"ip": service.host, "port": service.port, "balancer_latency": 0, "balancer_start": 0}
         ]
+    return _merged(out, state.serialize_values)
+
+
+def _request(state: State) -> dict[str, Any]:
+    request = state.request
+    out: dict[str, Any] = {
+        "id": state.exchange.id,
+        "method": state.method,
+        "uri": request.target,
+        "url": f"{request.scheme}://{request.host}:{request.port}{request.target}",
+        "querystring": get_query(state),
+        "headers": get_headers(state),
+        "size": len(request.target) + len(request.body) + len(str(request.headers)),
+    }
     if state.tls:
-        out["request"]["tls"] = {
+        out["tls"] = {
             "version": state.tls.version,
             "client_verify": state.client_verify or "NONE",
         }
+    return out
+
+
+def _entities(state: State) -> dict[str, Any]:
+    """What the request was matched with, as far as it was."""
+    out: dict[str, Any] = {}
     if state.route:
         out["route"] = state.route.data
     if state.service:
@@ -159,7 +177,7 @@ def record(state: State) -> dict[str, Any]:
         out["authenticated_entity"] = {
             key: state.credential[key] for key in ("id", "consumer_id") if key in state.credential
         }
-    return _merged(out, state.serialize_values)
+    return out
 
 
 def _merged(base: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
@@ -185,4 +203,4 @@ def telemetry_log(
     want_string(message_type, "message_type")
     if attributes is not None:
         want_table(attributes, "attributes")
-    state.log("debug", f"telemetry {message_type}: {lua.text(message)}")
+    state.log("debug", f"telemetry {message_type}: {lua.tostring(message)}")

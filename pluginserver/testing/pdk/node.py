@@ -1,4 +1,10 @@
-"""The rest of the PDK: the node and its nginx, the plugin, contexts, addresses, the vault."""
+"""The rest of the PDK: the node and its nginx, the plugin, contexts, addresses, the vault.
+
+Rules kept here:
+
+* a variable that the test has set comes before Kong's own;
+* an address is trusted only when the test says so.
+"""
 
 from __future__ import annotations
 

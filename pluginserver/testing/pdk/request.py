@@ -1,4 +1,10 @@
-"""``kong.request``: what the client sent, as far as no plugin has changed it."""
+"""``kong.request``: what the client sent, as far as no plugin has changed it.
+
+Rules kept here:
+
+* headers from a proxy (``X-Forwarded-*``) count only when the client is trusted;
+* a result that Kong's client cannot send throws, as it does there.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +15,7 @@ from email.policy import HTTP
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from ..kong.headers import text
+from ..kong.headers import header_value
 from ..kong.lua import NULL, LuaError
 from ..kong.messages import host_name
 from ..kong.router import normalize
@@ -159,7 +165,7 @@ def get_body(
             "consider raising 'client_body_buffer_size'"
         )
     if media == "application/x-www-form-urlencoded":
-        return decode_query(text(state.body), limit)
+        return decode_query(header_value(state.body), limit)
     if media == "application/json":
         try:
             value = json.loads(state.body)
@@ -250,7 +256,7 @@ def decode_multipart(body: bytes, content_type: str) -> Any:
     for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
         if isinstance(name, str):
-            pairs.append((name, text(part.get_payload(decode=True))))
+            pairs.append((name, header_value(part.get_payload(decode=True))))
     out: dict[str, Any] = {}
     for name, value in pairs:
         if name in out:

@@ -1,4 +1,11 @@
-"""``kong.response``: what the client will get."""
+"""``kong.response``: what the client will get.
+
+Rules kept here:
+
+* what ends the request raises :class:`~pluginserver.testing.kong.state.Exit`, and the headers set so far
+  go with it;
+* ``Transfer-Encoding`` cannot be set.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""``kong.service``: where the request goes, with what, and what came back."""
+"""``kong.service``: where the request goes, with what, and what came back.
+
+Rules kept here:
+
+* what is set here, ``kong.request`` shows from then on; only where the request goes is kept apart;
+* a function checks its arguments before it changes anything.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from ..kong.headers import same, text
-from ..kong.lua import LuaError, kind, octets, to_json
+from ..kong.headers import header_value, same
+from ..kong.lua import LuaError, octets, to_json, type_name
 from ..kong.messages import encode_query
 from ..kong.state import Failure, State
 from .request import decode_query, gather, with_nulls
@@ -176,7 +182,7 @@ def set_headers(state: State, headers: Any) -> None:
 
 def _set_header(state: State, name: str, values: list[Any]) -> None:
     if same(name) == "host" and values:
-        state.upstream_host = text(values[-1])
+        state.upstream_host = header_value(values[-1])
     state.change_headers(SERVICE, state.headers, name, values)
 
 
@@ -261,7 +267,7 @@ def get_body(state: State, mimetype: Any = None, max_args: Any = None) -> Any:
     body = get_raw_body(state)
     media = want_string(content_type, "mimetype").partition(";")[0].strip().lower()
     if media == "application/x-www-form-urlencoded":
-        return decode_query(text(body), want_limit(max_args, "max_args"))
+        return decode_query(header_value(body), want_limit(max_args, "max_args"))
     if media == "application/json":
         try:
             value = json.loads(body)
@@ -281,7 +287,7 @@ def ordered_args(args: list[Any] | dict[Any, Any]) -> str:
     for name, value in entries.items():
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, (Mapping, list)):
-                raise LuaError(f"attempt to use {kind(one)} as query arg value of {name!r}")
+                raise LuaError(f"attempt to use {type_name(one)} as query arg value of {name!r}")
     parts = (encode_query({name: _texts(value)}) for name, value in entries.items())
     return "&".join(sorted(part for part in parts if part))
 
@@ -289,14 +295,14 @@ def ordered_args(args: list[Any] | dict[Any, Any]) -> str:
 def _texts(value: Any) -> Any:
     if isinstance(value, list):
         return [_texts(one) for one in value]
-    return value if isinstance(value, bool) else text(value)
+    return value if isinstance(value, bool) else header_value(value)
 
 
 def _multipart(args: list[Any] | dict[Any, Any], content_type: str) -> tuple[str, str]:
     entries = entries_of(args)
     for name, value in entries.items():
         if not isinstance(name, str):
-            raise LuaError(f"invalid key {name!r}: got {kind(name)}, expected string")
+            raise LuaError(f"invalid key {name!r}: got {type_name(name)}, expected string")
         if isinstance(value, (list, dict)):
             raise LuaError(
                 f"invalid value {name!r}: got table, expected string, number or boolean"
@@ -304,7 +310,7 @@ def _multipart(args: list[Any] | dict[Any, Any], content_type: str) -> tuple[str
     boundary = content_type.partition("boundary=")[2].strip('"') or "8764113571"
     parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
-        f"{text(entries[name])}\r\n"
+        f"{header_value(entries[name])}\r\n"
         for name in sorted(entries)
     ]
     return f"{''.join(parts)}--{boundary}--\r\n", f"multipart/form-data; boundary={boundary}"

@@ -4,6 +4,11 @@ A function is called with the request's :class:`~pluginserver.testing.kong.state
 as Lua passes them: what is missing is None, what is too much is dropped.  It returns the first
 result of the Lua function, or a :class:`~pluginserver.testing.kong.state.Failure` for ``nil, err``; where
 Lua throws, it raises :class:`~pluginserver.testing.kong.lua.LuaError` with Kong's words.
+
+Rules kept here:
+
+* the table is complete once the package is imported: nothing is entered later;
+* a check raises with Kong's words, for plugins' authors search for them.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ..kong.lua import LuaError, kind
+from ..kong.lua import LuaError, type_name
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,17 +84,17 @@ def want_limit(value: Any, what: str, default: int = 100) -> int:
 def want_header(name: Any, value: Any) -> list[Any]:
     """A header's values, after Kong's check of its name and value."""
     if not isinstance(name, str):
-        raise LuaError(f"invalid header name {name!r}: got {kind(name)}, expected string")
+        raise LuaError(f"invalid header name {name!r}: got {type_name(name)}, expected string")
     if isinstance(value, list):
         for one in value:
             if not isinstance(one, str):
                 raise LuaError(
-                    f"invalid header value in array {name!r}: got {kind(one)}, expected string"
+                    f"invalid header value in array {name!r}: got {type_name(one)}, expected string"
                 )
         return value
     if value is None or isinstance(value, dict):
         raise LuaError(
-            f"invalid header value for {name!r}: got {kind(value)}, "
+            f"invalid header value for {name!r}: got {type_name(value)}, "
             "expected string, number, boolean or array of strings"
         )
     return [value]

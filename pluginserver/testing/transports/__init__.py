@@ -1,1 +1,1 @@
-"""The ways to a plugin server: in process, over a socket, a command that is started."""
+"""The transports to a plugin server: in process, over a socket, a command that is started."""

@@ -1,7 +1,13 @@
-"""How the simulated Kong reaches a plugin server: what the ways in have in common.
+"""How the simulated Kong reaches a plugin server: what the transports have in common.
 
 A transport carries calls and nothing else: which calls are made, and what their answers mean, is one
 code for all of them, in :mod:`pluginserver.testing.kong.client`.
+
+Rules kept here:
+
+* a transport raises :class:`~.wire.RemoteError`, :class:`~.wire.NoAnswer` or a
+  :class:`~pluginserver.testing.kong.lua.LuaError` for what Kong would see, and :class:`GatewayError` for
+  what the test did wrong.
 """
 
 from __future__ import annotations
@@ -75,10 +81,10 @@ class Transport(Protocol):
         """
 
     def call(self, method: Any, argument: Any) -> Any:
-        """Call a method of the server: see :meth:`pluginserver.testing.transports.wire.Client.call`."""
+        """Call a method of the server: see :meth:`pluginserver.testing.transports.wire.RPCClient.call`."""
 
     def break_off(self, method: Any, argument: Any) -> None:
-        """Send a request and close the connection: see :meth:`.wire.Client.break_off`."""
+        """Send a request and close the connection: see :meth:`.wire.RPCClient.break_off`."""
 
     def abandon(self, event_id: int) -> None:
         """Kong has forgotten an event: clean up what would wait for its time-out."""

@@ -1,4 +1,9 @@
-"""From a few words to a transport: how tests and command lines name the way to a plugin server."""
+"""From a few words to a transport: how tests and command lines name the way to a plugin server.
+
+Rules kept here:
+
+* what is named is started here, and closed by the transport's ``close``.
+"""
 
 from __future__ import annotations
 
@@ -55,5 +60,5 @@ def connect(
     if kind == "command" and rest:
         return Command(shlex.split(rest), habits, timeout)
     raise GatewayError(
-        f"{server!r} names no plugin server: say in-process, embedded, socket:PATH or command:LINE"
+        f"{server!r} is not a plugin server: say in-process, embedded, socket:PATH or command:LINE"
     )

@@ -82,7 +82,7 @@ class InProcess:
         return self._plugins.add(source)
 
     def call(self, method: Any, argument: Any) -> Any:
-        """Do at once what a request over the socket would: see :meth:`.wire.Client.call`."""
+        """Do at once what a request over the socket would: see :meth:`.wire.RPCClient.call`."""
         try:
             request = self._methods.read(_Nobody(), 0, method, [argument])
             if isinstance(request, Control):

@@ -1,4 +1,11 @@
-"""The plugins of a gateway under test, loaded one after another as the test names them."""
+"""The plugins of a gateway under test, loaded one after another as the test names them.
+
+Rules kept here:
+
+* a file runs again only when it has changed, however many gateways load it;
+* a gateway's collection knows no plugin that its test has not named;
+* modules are dropped with the library that loaded them, never with a server that stops.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""The ways in over a socket: a server that runs, one that a command starts, and ours in this process."""
+"""The transports over a socket: a server that runs, one that a command starts, and ours in this process.
+
+Rules kept here:
+
+* a server is stopped by whoever started it, and by nobody else;
+* a command that does not listen in time is an error, one that does not end in time is killed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +21,7 @@ from ...server import PluginServer
 from ..kong.quirks import Quirks
 from .base import GatewayError, HandlerFailure, Source
 from .plugins import Collection
-from .wire import Client, Connection, NoAnswer
+from .wire import ClientConnection, NoAnswer, RPCClient
 
 STARTING: Final = 20.0
 """Seconds that a command gets until its socket can be connected to."""
@@ -39,7 +45,7 @@ class Socket:
         self.path = Path(path)
         self.timeout = timeout
         self.on_notification: Callable[[Any, Any], None] = lambda _label, _argument: None
-        self._client = Client(os.fspath(path), quirks, timeout, self._notified)
+        self._client = RPCClient(os.fspath(path), quirks, timeout, self._notified)
 
     def _notified(self, label: Any, argument: Any) -> None:
         self.on_notification(label, argument)
@@ -57,11 +63,11 @@ class Socket:
         return source
 
     def call(self, method: Any, argument: Any) -> Any:
-        """Call a method: see :meth:`.wire.Client.call`."""
+        """Call a method: see :meth:`.wire.RPCClient.call`."""
         return self._client.call(method, argument)
 
     def break_off(self, method: Any, argument: Any) -> None:
-        """Send a request and go away: see :meth:`.wire.Client.break_off`."""
+        """Send a request and go away: see :meth:`.wire.RPCClient.break_off`."""
         self._client.break_off(method, argument)
 
     def abandon(self, event_id: int) -> None:
@@ -125,7 +131,7 @@ class Command(Socket):
         deadline = time.monotonic() + STARTING
         while time.monotonic() < deadline:
             try:
-                Connection(str(self.path), self.timeout).close()
+                ClientConnection(str(self.path), self.timeout).close()
                 return
             except NoAnswer:
                 pass
@@ -220,7 +226,7 @@ class Embedded(Socket):
         return self._host.plugins.add(source)
 
     def call(self, method: Any, argument: Any) -> Any:
-        """Call a method: see :meth:`.wire.Client.call`."""
+        """Call a method: see :meth:`.wire.RPCClient.call`."""
         try:
             return super().call(method, argument)
         except NoAnswer as error:

@@ -3,9 +3,9 @@
 Rules kept here:
 
 * a request's bytes are those that Kong's Lua encoder makes: :func:`encode`;
-* a call takes the connection that was used last from the :class:`Pool`, or makes one; with hopping,
-  one that was not used for the call before, as happens under load; an idle connection on which
-  something arrives is closed, as nginx does it;
+* a call takes the connection that was used last from the :class:`ConnectionPool`, or makes one; with
+  hopping, one that was not used for the call before, as happens under load; an idle connection on
+  which something arrives is closed, as nginx does it;
 * Kong reads what comes on it until its answer: notifications on the way are obeyed;
 * what goes wrong is one of three: :class:`RemoteError`, the server's own word; :class:`NoAnswer`, the
   time was up or the connection was gone; or a :class:`~pluginserver.testing.kong.lua.LuaError`, an answer
@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
 from typing import Any, Final
 
 import msgpack
 
-from ..kong.lua import LuaError, octets
+from ..kong.lua import LuaError
 from ..kong.quirks import Quirks
 
 READ_SIZE: Final = 4096
@@ -55,86 +54,38 @@ class NoAnswer(Exception):
 def encode(value: Any, no_str8: bool = True) -> bytes:
     """The MessagePack bytes of a value as Kong's encoder writes them.
 
-    :param value: None, bool, int, float, str (with surrogates for bytes that are no UTF-8), bytes
+    :param value: None, bool, int, float, str (with surrogates for bytes that are not UTF-8), bytes
         (goes as bin), lists, tuples and mappings of those.
     :param no_str8: write str16 where the newer specification has str8.
+    :raises LuaError: for what Kong's encoder cannot write.
     """
-    out: list[bytes] = []
-    _encode(value, no_str8, out.append)
-    return b"".join(out)
+    packer = msgpack.Packer(use_bin_type=not no_str8, unicode_errors="surrogateescape")
+    try:
+        return b"".join(_encoded(value, packer))
+    except OverflowError:
+        raise LuaError("overflow in pack") from None
+    except TypeError as error:
+        raise LuaError(f"pack is unimplemented: {error}") from None
 
 
-def _encode(value: Any, no_str8: bool, put: Callable[[bytes], None]) -> None:
-    kind = type(value)
-    if value is None:
-        put(b"\xc0")
-    elif kind is bool:
-        put(b"\xc3" if value else b"\xc2")
-    elif kind is int:
-        put(_integer(value))
-    elif kind is float:
-        put(struct.pack(">Bd", 0xCB, value))
-    elif kind is str:
-        data = octets(value)
-        put(_length(len(data), _STR if no_str8 else _STR_WITH_8))
-        put(data)
-    elif kind is bytes:
-        put(_length(len(value), _BIN))
-        put(value)
+def _encoded(value: Any, packer: msgpack.Packer) -> Iterator[bytes]:
+    """The pieces of a value: without str8 a packer has no bin either, so each bin is packed apart."""
+    if isinstance(value, bytes):
+        yield msgpack.packb(value, use_bin_type=True)
     elif isinstance(value, Mapping):
-        put(_length(len(value), _MAP))
+        yield packer.pack_map_header(len(value))
         for key, item in value.items():
-            _encode(key, no_str8, put)
-            _encode(item, no_str8, put)
+            yield from _encoded(key, packer)
+            yield from _encoded(item, packer)
     elif isinstance(value, (list, tuple)):
-        put(_length(len(value), _ARRAY))
+        yield packer.pack_array_header(len(value))
         for item in value:
-            _encode(item, no_str8, put)
+            yield from _encoded(item, packer)
     else:
-        raise LuaError(f"pack {kind.__name__!r} is unimplemented")
+        yield packer.pack(value)
 
 
-_STR: Final = ((32, None, 0xA0), (1 << 16, ">BH", 0xDA), (1 << 32, ">BI", 0xDB))
-_STR_WITH_8: Final = ((32, None, 0xA0), (1 << 8, ">BB", 0xD9), *_STR[1:])
-_BIN: Final = ((1 << 8, ">BB", 0xC4), (1 << 16, ">BH", 0xC5), (1 << 32, ">BI", 0xC6))
-_ARRAY: Final = ((16, None, 0x90), (1 << 16, ">BH", 0xDC), (1 << 32, ">BI", 0xDD))
-_MAP: Final = ((16, None, 0x80), (1 << 16, ">BH", 0xDE), (1 << 32, ">BI", 0xDF))
-
-
-def _length(length: int, heads: tuple[tuple[int, str | None, int], ...]) -> bytes:
-    for limit, form, head in heads:
-        if length < limit:
-            return bytes((head | length,)) if form is None else struct.pack(form, head, length)
-    raise LuaError("overflow in pack")
-
-
-def _integer(value: int) -> bytes:
-    if value >= 0:
-        if value < 0x80:
-            return bytes((value,))
-        for limit, form, head in (
-            (1 << 8, ">BB", 0xCC),
-            (1 << 16, ">BH", 0xCD),
-            (1 << 32, ">BI", 0xCE),
-            (1 << 64, ">BQ", 0xCF),
-        ):
-            if value < limit:
-                return struct.pack(form, head, value)
-    else:
-        if value >= -0x20:
-            return struct.pack(">b", value)
-        for limit, form, head in (
-            (1 << 7, ">Bb", 0xD0),
-            (1 << 15, ">Bh", 0xD1),
-            (1 << 31, ">Bi", 0xD2),
-            (1 << 63, ">Bq", 0xD3),
-        ):
-            if value >= -limit:
-                return struct.pack(form, head, value)
-    raise LuaError("overflow in pack")
-
-
-class Connection:
+class ClientConnection:
     """One connection to the plugin server.
 
     :param path: the server's Unix socket.
@@ -173,7 +124,7 @@ class Connection:
 
         :param timeout: seconds without a byte after which it is given up, as nginx counts them.
         :raises NoAnswer: when that time is up, or the connection ends.
-        :raises LuaError: for bytes that are no MessagePack.
+        :raises LuaError: for bytes that are not MessagePack.
         """
         self._socket.settimeout(timeout)
         while True:
@@ -182,7 +133,7 @@ class Connection:
             except msgpack.OutOfData:
                 pass
             except Exception as error:
-                raise LuaError(f"the answer is no MessagePack: {error!r}") from None
+                raise LuaError(f"the answer is not MessagePack: {error!r}") from None
             try:
                 data = self._socket.recv(READ_SIZE)
             except TimeoutError:
@@ -209,7 +160,7 @@ class Connection:
         self._socket.close()
 
 
-class Pool:
+class ConnectionPool:
     """The idle connections of one nginx worker, the last one used on top.
 
     :param connect: makes a connection.
@@ -217,13 +168,13 @@ class Pool:
         taken it.
     """
 
-    def __init__(self, connect: Callable[[], Connection], hopping: bool) -> None:
+    def __init__(self, connect: Callable[[], ClientConnection], hopping: bool) -> None:
         self._connect = connect
         self._hopping = hopping
-        self._idle: list[Connection] = []
+        self._idle: list[ClientConnection] = []
         self._lock = threading.Lock()
 
-    def take(self) -> Connection:
+    def take(self) -> ClientConnection:
         """The connection for the next call.
 
         :raises NoAnswer: when a new one cannot be made.
@@ -238,7 +189,7 @@ class Pool:
                 return self._idle.pop(-1 - self._hopping)
         return self._connect()
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: ClientConnection) -> None:
         """Put a connection back."""
         connection.since = monotonic()
         with self._lock:
@@ -253,7 +204,7 @@ class Pool:
                 self._idle.pop().close()
 
 
-class Client:
+class RPCClient:
     """Kong's client of one plugin server.
 
     :param path: the server's Unix socket.
@@ -275,7 +226,7 @@ class Client:
         self._notified = notified
         self._lock = threading.Lock()
         self._last_id = 0
-        self._pool = Pool(lambda: Connection(path, timeout), quirks.hopping)
+        self._pool = ConnectionPool(lambda: ClientConnection(path, timeout), quirks.hopping)
 
     def call(self, method: Any, argument: Any) -> Any:
         """Call a method and wait for its result.
@@ -284,7 +235,7 @@ class Client:
         :param argument: its one argument.
         :raises RemoteError: for the server's error.
         :raises NoAnswer: when none came in time, or the server is gone.
-        :raises LuaError: for an answer that is no answer to this call.
+        :raises LuaError: for an answer that does not fit this call.
         """
         message_id, data = self._request(method, argument)
         connection = self._pool.take()
@@ -332,11 +283,11 @@ class Client:
             message_id = self._last_id
         return message_id, encode([0, message_id, method, [argument]], self._quirks.no_str8)
 
-    def _answer(self, connection: Connection, message_id: int) -> Any:
+    def _answer(self, connection: ClientConnection, message_id: int) -> Any:
         while True:
             message = connection.receive(self.timeout)
             if not isinstance(message, list) or not message:
-                raise LuaError(f"the answer is no array: {message!r:.80}")
+                raise LuaError(f"the answer is not an array: {message!r:.80}")
             if message[0] == 2:
                 label, argument = (*message[1:], None, None)[:2]
                 self._notified(label, argument)

@@ -1,4 +1,4 @@
-"""The conformance suite: ours passes, and a server with faults does not.  See testing/conformance.py."""
+"""The conformance suite: ours passes, and a server with faults does not.  See testing/conformance."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_as_a_program(serve: Callable[..., PluginServer]) -> None:
     [
         ([], "give either a socket or"),
         (["/x", "--", "y"], "give either a socket or"),
-        (["/x", "--config", "{"], "--config is no JSON"),
+        (["/x", "--config", "{"], "--config is not JSON"),
     ],
 )
 def test_usage(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -293,10 +293,14 @@ def test_a_server_without_that_fault(check: Callable[..., Outcome], text: str) -
         ("describes the plugin", {"plugin.GetPluginInfo": gives({"Name": "p"})}, "another shape"),
         ("describes the plugin", {"plugin.GetPluginInfo": gives(5)}, "another shape"),
         ("of an unknown plugin", {}, "instead of an error"),
-        ("tells of plugins", {"plugin.GetStatus": gives(error=5)}, "the error 5 is no string"),
-        ("tells of plugins", {"plugin.GetStatus": raw(b"\xc1")}, "no MessagePack"),
-        ("tells of plugins", {"plugin.GetStatus": raw(msgpack.packb("x"))}, "'x' is no frame"),
-        ("tells of plugins", {"plugin.GetStatus": raw(msgpack.packb([7]))}, "[7] is no response"),
+        ("tells of plugins", {"plugin.GetStatus": gives(error=5)}, "the error 5 is not a string"),
+        ("tells of plugins", {"plugin.GetStatus": raw(b"\xc1")}, "not MessagePack"),
+        ("tells of plugins", {"plugin.GetStatus": raw(msgpack.packb("x"))}, "'x' is not a frame"),
+        (
+            "tells of plugins",
+            {"plugin.GetStatus": raw(msgpack.packb([7]))},
+            "[7] is not a response",
+        ),
         (
             "tells of plugins",
             {"plugin.GetStatus": raw(msgpack.packb([1, 0, None, {}]))},
@@ -317,7 +321,7 @@ def test_a_server_without_that_fault(check: Callable[..., Outcome], text: str) -
             {"plugin.StartInstance": gives({"Id": 7}), "plugin.CloseInstance": gives({})},
             "was given out again",
         ),
-        ("runs to its end", {"plugin.HandleEvent": gives(5)}, "is no map"),
+        ("runs to its end", {"plugin.HandleEvent": gives(5)}, "is not a map"),
         ("runs to its end", {"plugin.HandleEvent": gives({"EventId": 1})}, "has the keys"),
         ("runs to its end", {"plugin.HandleEvent": gives({"EventId": 1, "Data": 5})}, "neither"),
         (

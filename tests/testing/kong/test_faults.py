@@ -1,4 +1,4 @@
-"""Injected faults: see pluginserver/testing/faults.py."""
+"""Injected faults: see pluginserver/testing/kong/faults.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Header lists: see pluginserver/testing/headers.py."""
+"""Header lists: see pluginserver/testing/kong/headers.py."""
 
 from __future__ import annotations
 

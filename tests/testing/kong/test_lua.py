@@ -1,4 +1,4 @@
-"""Values between Python and Kong's Lua: see pluginserver/testing/lua.py."""
+"""Values between Python and Kong's Lua: see pluginserver/testing/kong/lua.py."""
 
 from __future__ import annotations
 
@@ -155,13 +155,13 @@ def test_what_was_received_is_sent_as_it_is(value: Any) -> None:
     ],
 )
 def test_types_and_texts(value: Any, name: str, text: str) -> None:
-    assert lua.kind(value) == name
-    assert lua.text(value) == text
+    assert lua.type_name(value) == name
+    assert lua.tostring(value) == text
 
 
 def test_a_table_is_printed_as_an_address() -> None:
-    assert lua.kind({}) == "table"
-    assert lua.text({"a": 1}).startswith("table: 0x")
+    assert lua.type_name({}) == "table"
+    assert lua.tostring({"a": 1}).startswith("table: 0x")
 
 
 def test_json_of_tables() -> None:

@@ -1,4 +1,4 @@
-"""Plain requests and responses: see pluginserver/testing/messages.py."""
+"""Plain requests and responses: see pluginserver/testing/kong/messages.py."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_response() -> None:
     assert response.json() == {"a": 1}
     assert response.text == '{"a": 1}'
     assert response.headers["x"] == "y"
-    with pytest.raises(ValueError, match=r"no JSON.*status 200, body b'oops'"):
+    with pytest.raises(ValueError, match=r"not JSON.*status 200, body b'oops'"):
         Response(200, "oops").json()
 
 

@@ -1,4 +1,4 @@
-"""Upstreams, a real HTTP server among them: see pluginserver/testing/upstream.py."""
+"""Upstreams, a real HTTP server among them: see pluginserver/testing/kong/upstream.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins with bugs, and what their authors are told: see pluginserver/testing/problems.py."""
+"""Plugins with bugs, and what their authors are told: see pluginserver/testing/record/diagnostics.py."""
 
 from __future__ import annotations
 

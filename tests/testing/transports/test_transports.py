@@ -1,4 +1,4 @@
-"""The ways to a plugin server: in process, embedded, a command, a socket.  See testing/connect.py."""
+"""The transports to a plugin server: in process, embedded, a command, a socket.  See testing/transports."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_words_for_servers(prefix: Path) -> None:
         kong.plugin("hello", message="hi")
         greets(kong)
     for words in ("", "other", "socket:", "command:"):
-        with pytest.raises(GatewayError, match="names no plugin server"):
+        with pytest.raises(GatewayError, match="is not a plugin server"):
             connect(words)
 
 

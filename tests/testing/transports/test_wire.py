@@ -1,4 +1,4 @@
-"""Kong's bytes and connections: see pluginserver/testing/wire.py."""
+"""Kong's bytes and connections: see pluginserver/testing/transports/wire.py."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.paths import WIRE
 
 from pluginserver.testing.kong.lua import LuaError
 from pluginserver.testing.kong.quirks import Quirks
-from pluginserver.testing.transports.wire import Client, NoAnswer, RemoteError, encode
+from pluginserver.testing.transports.wire import NoAnswer, RemoteError, RPCClient, encode
 
 FRAMES = [json.loads(line) for line in WIRE.read_text("utf-8").splitlines()]
 SILENT = None
@@ -71,6 +71,14 @@ def test_what_is_encoded_is_read_again(value: Any) -> None:
 )
 def test_strings_have_no_str8(length: int, head: str) -> None:
     assert encode("x" * length).startswith(bytes.fromhex(head))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(2**64, "overflow in pack"), ([{"a": {1}}], "unimplemented.*'set'")]
+)
+def test_what_kong_cannot_encode_fails_as_in_lua(value: Any, words: str) -> None:
+    with pytest.raises(LuaError, match=words):
+        encode(value)
 
 
 def test_str8_for_who_wants_it() -> None:
@@ -166,8 +174,8 @@ def client(
     quirks: Quirks | None = None,
     timeout: float = 20.0,
     notified: Callable[[Any, Any], None] = lambda _label, _argument: None,
-) -> Iterator[Client]:
-    kong = Client(str(prefix / "s"), quirks or Quirks(), timeout, notified)
+) -> Iterator[RPCClient]:
+    kong = RPCClient(str(prefix / "s"), quirks or Quirks(), timeout, notified)
     try:
         yield kong
     finally:

@@ -1,4 +1,9 @@
-"""Checks of connections: what is told on them, how requests on them are read, and how they end."""
+"""Checks of connections: what is told on them, how requests on them are read, and how they end.
+
+Rules kept here:
+
+* bytes are sent by hand where a client would not send them.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +86,7 @@ def _(probe: Probe) -> None:
 
 
 def _closes(probe: Probe, data: bytes) -> None:
-    """What is no request must end its own connection, and that one alone."""
+    """What is not a request must end its own connection, and that one alone."""
     with probe.connection() as other:
         with probe.connection() as connection:
             connection.send(data, probe.server.timeout)
@@ -93,12 +98,12 @@ def _closes(probe: Probe, data: bytes) -> None:
         probe.ask(GET_STATUS, "", other)
 
 
-@CHECKS.should("bytes that are no MessagePack close their connection alone")
+@CHECKS.should("bytes that are not MessagePack close their connection alone")
 def _(probe: Probe) -> None:
     _closes(probe, b"\xc1")
 
 
-@CHECKS.should("frames that are no request close their connection alone")
+@CHECKS.should("frames that are not requests close their connection alone")
 def _(probe: Probe) -> None:
     for frame in ([], [0, 1, GET_STATUS], [9, 1, GET_STATUS, [""]], "x", 5):
         _closes(probe, encode(frame))

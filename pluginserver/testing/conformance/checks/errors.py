@@ -1,4 +1,9 @@
-"""Checks of errors: which words Kong and its administrators rely on."""
+"""Checks of errors: which words Kong and its administrators rely on.
+
+Rules kept here:
+
+* after an error the connection, or another one, must still be served.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +70,7 @@ def _(probe: Probe) -> None:
         probe.refuses(f"plugin.{name}", "", f"rpc: can't find method plugin.{name}")
 
 
-@CHECKS.must("a configuration that is no JSON begins 'Decoding config: '")
+@CHECKS.must("a configuration that is not JSON begins 'Decoding config: '")
 def _(probe: Probe) -> None:
     for config in ("{", "nonsense", "[1"):
         found = probe.error(START_INSTANCE, {"Name": probe.plugin, "Config": config})

@@ -1,4 +1,9 @@
-"""Checks of the methods that describe plugins and keep instances."""
+"""Checks of the methods that describe plugins and keep instances.
+
+Rules kept here:
+
+* a server is restarted only when the command started it.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +40,7 @@ def _(probe: Probe) -> None:
     want(records[0]["type"] == "record", f"config has the type {short(records[0]['type'])}")
     fields = records[0]["fields"]
     one_key = isinstance(fields, list) and all(len(field) == 1 for field in fields)
-    want(one_key, "config.fields is no list of maps with one key each")
+    want(one_key, "config.fields is not a list of maps with one key each")
 
 
 @CHECKS.must("GetPluginInfo of an unknown plugin is an error")
@@ -54,7 +59,7 @@ def _(probe: Probe) -> None:
         want(isinstance(status["Pid"], int), f"Pid is {short(status['Pid'])}")
         plugin = status["Plugins"][probe.plugin]
         for key in ("Modtime", "LoadTime", "LastStartInstance", "LastCloseInstance"):
-            want(isinstance(plugin[key], int), f"{key} is {short(plugin[key])}, no integer")
+            want(isinstance(plugin[key], int), f"{key} is {short(plugin[key])}, not an integer")
         found = [one for one in plugin["Instances"] if one["Id"] == instance]
         want(len(found) == 1, f"instance {instance} is there {len(found)} times")
 

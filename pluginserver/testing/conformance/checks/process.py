@@ -1,4 +1,9 @@
-"""Checks of the server's process: how it ends and starts again; only of one that a command starts."""
+"""Checks of the server's process: how it ends and starts again; only of one that a command starts.
+
+Rules kept here:
+
+* the server runs again when a check is over.
+"""
 
 from __future__ import annotations
 
