@@ -98,7 +98,7 @@ class Modules:
             spec = importlib.util.spec_from_file_location(
                 name,
                 file,
-                loader=_Source(name, file),
+                loader=_SourceLoader(name, file),
                 submodule_search_locations=[str(path)] if path.is_dir() else None,
             )
             assert spec is not None and spec.loader is not None
@@ -176,7 +176,7 @@ class Modules:
             sys.modules.update(hidden)
 
 
-class _Source(importlib.machinery.SourceFileLoader):
+class _SourceLoader(importlib.machinery.SourceFileLoader):
     """Compiles the source each time, whatever bytecode lies beside it."""
 
     def get_code(self, fullname: str) -> CodeType:

@@ -90,8 +90,8 @@ def attributes(
     checked against the field's type when the plugin is loaded.
 
     :param name: the field's name in Kong, where it is no name in Python, such as ``"max-age"``.
-    :param description: what the field is for, 10 to 500 characters; Kong 3.3 and later.
-    :param examples: values for the documentation.
+    :param description: what the field is for, 10 to 500 characters; Kong 3.4 and later.
+    :param examples: values for the documentation; Kong 3.6 and later.
     :param required: whether Kong refuses a null; by default, whether the field has no default.
     :param one_of: the only values; better a ``Literal`` or an ``Enum``.
     :param not_one_of: values that are refused.
@@ -108,7 +108,7 @@ def attributes(
     :param match_any: a map of ``patterns`` (a list, of which one must match) and ``err``.
     :param starts_with: how the string must begin.
     :param contains: a value that the list must hold.
-    :param is_regex: the string must be a regular expression.
+    :param is_regex: the string must be a regular expression, as PCRE has them.
     :param timestamp: the number must be a timestamp.
     :param uuid: the string must be a UUID.
     :param mutually_exclusive_subsets: lists of values, of which a set may hold only those of one.

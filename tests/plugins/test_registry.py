@@ -703,6 +703,31 @@ def test_a_class_with_slots(plugins: Callable[..., Plugins], write: Callable[...
     assert configured.handlers()["log"](None) == "ran"
 
 
+def test_what_an_author_should_know_of_a_schema_is_logged(
+    plugins: Callable[..., Plugins], write: Callable[..., Path], log: Callable[[], list[Any]]
+) -> None:
+    fields = (
+        "a: dict = attrs.field(factory=dict)\n"
+        "    b: str = attrs.field(default='(?|a)', metadata=attributes(is_regex=True))\n"
+        "    c: Inner | None = None\n"
+        "    def log(self, kong): ..."
+    )
+    head = "from pluginserver import attributes\nimport attrs\n@attrs.define\nclass Inner: ...\n"
+    write("hello.py", head + with_class(fields))
+    plugins().get("hello")
+    doubt, needed, surprise = log()
+    assert doubt["level"] == "warning"
+    assert doubt["message"].startswith("config.b: the default may not be a regular expression")
+    assert (needed["level"], needed["message"]) == (
+        "info",
+        "the schema needs Kong 3.5 or later: config.a has type json",
+    )
+    assert (surprise["level"], surprise["message"]) == (
+        "info",
+        "config.c: Kong fills a record in: it never arrives as None",
+    )
+
+
 def test_a_given_schema_comes_before_the_inferred_one(
     plugins: Callable[..., Plugins], write: Callable[..., Path]
 ) -> None:
