@@ -38,11 +38,9 @@ SOCKET: Final = "python_pluginserver.sock"
 """The socket's name in Kong's prefix."""
 
 OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
-    "socket_mode": ("MODE", lambda text: int(text, 8)),
+    **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
     "max_threads": ("N", int),
-    "request_timeout": ("SECONDS", float),
-    "callback_timeout": ("SECONDS", float),
-    "grace": ("SECONDS", float),
+    "socket_mode": ("MODE", lambda text: int(text, 8)),
 }
 """The flags that are options of a server: what stands for the value in the help, and how to read it."""
 
