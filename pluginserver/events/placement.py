@@ -31,12 +31,17 @@ LAST_TRIAL: Final = 65_536
 
 
 class Placement:
-    """Where the events of one phase of one plugin run, and what is known of them."""
+    """Where the events of one phase of one plugin run, and what is known of them.
 
-    __slots__ = ("_fast", "_strikes", "_trial", "inline")
+    :param chosen: ``"own"`` or ``"shared"`` when the plugin says so itself: then nothing is judged, but that
+        a slice which has the leader replaced ends a shared placement for a trial.
+    """
 
-    def __init__(self) -> None:
-        self.inline = False
+    __slots__ = ("_fast", "_own", "_strikes", "_trial", "inline")
+
+    def __init__(self, chosen: str | None = None) -> None:
+        self.inline = chosen == "shared"
+        self._own = chosen == "own"
         self._strikes: list[float] = []
         self._fast = 0
         self._trial = FIRST_TRIAL
@@ -60,6 +65,6 @@ class Placement:
             self._fast = 0
             return
         self._fast += 1
-        if self._fast >= self._trial and not self.inline:
+        if self._fast >= self._trial and not self.inline and not self._own:
             self._trial = min(2 * self._trial, LAST_TRIAL)
             self.inline = True

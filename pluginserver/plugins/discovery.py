@@ -34,6 +34,7 @@ _CLASS_NAMES: Final = (
     "version",
     "priority",
     "on_error",
+    "threads",
     "Schema",
     "protocols",
     "no_consumer",

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..schema.decode import Decoder
 
 OnError = Literal["close", "continue"]
+Threads = Literal["own", "shared"]
 
 PARTS: Final = ("Plugin", "version", "priority")
 """What a module must define to be a plugin."""
@@ -76,6 +77,7 @@ class Plugin:
     :param phases: the phases that it has handlers for, in Kong's order.
     :param schema: the whole schema, ``{"name": ..., "fields": [{"config": ...}]}``.
     :param on_error: whether the request is closed or goes on when a handler raises.
+    :param threads: ``"own"`` or ``"shared"`` when the module says itself where its events run.
     :param modtime: when its file was changed, in seconds since 1970; 0 when it has none.
     :param load_time: when it was loaded, in seconds since 1970.
     :param source: the file or package's directory that it was loaded from, or the name of the module,
@@ -88,6 +90,7 @@ class Plugin:
     phases: tuple[str, ...]
     schema: dict[str, Any]
     on_error: OnError
+    threads: Threads | None
     modtime: float
     load_time: float
     source: Path | str
@@ -139,7 +142,7 @@ def build(
     """Make a plugin of what a module defines, and judge it.
 
     :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
-        ``Schema``, ``on_error`` and what :func:`~pluginserver.schema.plugin_schema` takes.
+        ``Schema``, ``on_error``, ``threads`` and what :func:`~pluginserver.schema.plugin_schema` takes.
     :param default_name: its name when the module gives none.
     :param source: where it comes from.
     :param modtime: when its file was changed.
@@ -160,6 +163,7 @@ def build(
             phases=_phases(cls),
             schema=_schema(name, cls, module),
             on_error=_on_error(module.get("on_error", "close")),
+            threads=_threads(module.get("threads")),
             modtime=modtime,
             load_time=time.time(),
             source=source,
@@ -205,6 +209,12 @@ def _priority(priority: Any) -> int:
     if not isinstance(priority, int) or isinstance(priority, bool) or abs(priority) > EXACT:
         raise PluginError(f"priority must be an integer such as 100, got {priority!r:.60}")
     return priority
+
+
+def _threads(threads: Any) -> Threads | None:
+    if threads not in (None, "own", "shared"):
+        raise PluginError(f'threads must be "own" or "shared", got {threads!r:.60}')
+    return cast("Threads | None", threads)
 
 
 def _on_error(on_error: Any) -> OnError:

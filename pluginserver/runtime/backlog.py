@@ -23,6 +23,10 @@ class Backlog(Generic[C]):
     def __len__(self) -> int:
         return sum(map(len, self._kinds.values()))
 
+    def lengths(self) -> list[tuple[str, int]]:
+        """How many requests of each kind wait."""
+        return [(kind, len(queue)) for kind, queue in self._kinds.items()]
+
     def __iter__(self) -> Iterator[Request[C]]:
         for queue in self._kinds.values():
             yield from queue

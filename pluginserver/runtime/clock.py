@@ -98,6 +98,8 @@ class Clock(Generic[C]):
             pool.promote()
         elif (began := leader.began) and now - began > STUCK:
             self._replace(leader, began)
+        if pool.crowded():
+            self._make_room(now)
         if now >= self._next_round:
             self._next_round = now + ROUND
             self.enforce_timeouts(now)
@@ -180,8 +182,6 @@ class Clock(Generic[C]):
             if now - task.since > timeout:
                 self._forget(task, f"Kong sent no step for event {task.id} in {timeout:g} s")
         self._interrupt_late()
-        self._make_room(now)
-        pool.refill()
 
     def _overdue(self, request: Request[C], now: float) -> str | None:
         """Why a request is to be refused now; None when it is not."""
@@ -237,28 +237,34 @@ class Clock(Generic[C]):
                 del self._late[work]
 
     def _make_room(self, now: float) -> None:
-        """When no thread is free, take those whose events have waited longest for Kong."""
+        """When events wait for threads, take those of the events that have waited longest for Kong."""
         pool = self._pool
-        for name in (EVENTS, CONTROL):
-            group = pool.groups[name]
-            missing = len(group.backlog)
-            if name == CONTROL:
-                stuck = [one for one in list(group.threads) if _since(one, now) > LONG_CONTROL]
-                group.limit = CONTROL_THREADS + len(stuck)
-            elif missing and len(group.threads) >= group.limit:
-                forgotten = sorted(
-                    (
-                        task
-                        for task in list(pool.waiting.values())
-                        if now - task.since > FORGOTTEN
-                        and not task.patient
-                        and isinstance(task.owner, PoolThread)
-                        and task.owner.holding is not None
-                    ),
-                    key=lambda task: task.since,
-                )
-                for task in forgotten[:missing]:
-                    self._forget(task, "other events needed its thread")
+        control, events = pool.groups[CONTROL], pool.groups[EVENTS]
+        stuck = [one for one in list(control.threads) if _since(one, now) > LONG_CONTROL]
+        control.limit = CONTROL_THREADS + len(stuck)
+        with pool.lock:
+            full = len(events.threads) >= events.limit
+            missing = {
+                kind: number
+                for kind, number in events.backlog.lengths()
+                if full or not events.allows(kind)
+            }
+        parked = [
+            (task.since, thread.holding, task)
+            for thread in list(events.threads)
+            if (task := thread.parked) is not None
+            and thread.holding is not None
+            and now - task.since > FORGOTTEN
+            and not task.patient
+        ]
+        for kind, number in missing.items():
+            own = not events.allows(kind)
+            candidates = sorted(
+                (since, task.id, task) for since, holder, task in parked if not own or holder == kind
+            )
+            for _, _, task in candidates[:number]:
+                self._forget(task, "other events needed its thread")
+        pool.refill()
 
     # -- the end
 

@@ -26,6 +26,7 @@ field               written by                   guard                      read
 inbox               any thread (``put``)         SimpleQueue                its thread
 live, holding       its thread; holding: the     none; the pool's lock      its thread; the pool
                     pool
+parked              its thread                   none: one store            the clock
 current             its thread                   none: stored before        the clock, stop
                                                  ``claimed`` is loaded
 began               its thread                   none: one store            the clock
@@ -356,6 +357,10 @@ class ThreadPool(Generic[C]):
         """Let the clock look again; the leader, or the end."""
         self.dozing = False
         self.alarm.put(None)
+
+    def crowded(self) -> bool:
+        """Whether a request waits for a thread."""
+        return any(len(group.backlog) for group in self.groups.values())
 
     def quiet(self) -> bool:
         """Whether no request is being worked on, and no step can come any more."""

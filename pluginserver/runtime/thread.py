@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from .requests import Cancel, Item, Request, Work
+from .requests import Cancel, Item, Request, Task, Work
 
 
 class PoolThread:
@@ -35,6 +35,8 @@ class PoolThread:
         """When that slice began on the monotonic clock; 0.0 outside of one."""
         self.live = 0
         """How many tasks it has begun that are not over."""
+        self.parked: Task | None = None
+        """The task that has the thread to itself and waits for a step."""
         self.holding: str | None = None
         """The kind whose share of the threads it counts for."""
         self._wake_poll = wake_poll

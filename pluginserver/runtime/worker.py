@@ -134,6 +134,7 @@ class Worker(PoolThread, Generic[C]):
             task.owner = self
             self.live += 1
         leading = self.leading
+        self.parked = None
         self.current = work
         self.began = monotonic()
         if leading:
@@ -174,6 +175,8 @@ class Worker(PoolThread, Generic[C]):
             task.report()
         if mine and work.suspended:
             task.since = now
+            if not self.leading:
+                self.parked = task
             self._pool.waiting[task.id] = task
         elif not mine and not isinstance(work, Cancel) and task.suspended:
             self._cancel(task, LATE)

@@ -26,12 +26,15 @@ def plugin(
     access: Callable[[Any, Kong], object],
     *,
     name: str = "p",
+    threads: str | None = None,
     **phases: Callable[[Any, Kong], object],
 ) -> type:
-    """A plugin class with the given handlers."""
-    return type(
-        "Plugin", (), {"name": name, "version": "1.0.0", "priority": 1, "access": access, **phases}
-    )
+    """A plugin class with the given handlers.
+
+    :param threads: where its events run, when that is not to be judged.
+    """
+    parts = {"name": name, "version": "1.0.0", "priority": 1, "threads": threads}
+    return type("Plugin", (), {**parts, "access": access, **phases})
 
 
 def asks(count: int) -> Callable[[Any, Kong], None]:
@@ -374,11 +377,10 @@ def test_an_event_that_finds_no_free_thread_in_time_is_refused(serve: Serve) -> 
 
 
 def test_thousands_of_suspended_events(serve: Serve) -> None:
-    server = serve(plugin(asks(1)), max_threads=4)
+    server = serve(plugin(asks(1), threads="shared"), max_threads=4)
     count = 5000
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        make_inline(client, instance)
         for number in range(count):
             client.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
             if number % 50 == 49:
@@ -535,7 +537,7 @@ def test_stopping_unwinds_what_waits_for_its_turn(serve: Serve) -> None:
         finally:
             unwound.release()
 
-    server = serve(plugin(access), max_threads=1)
+    server = serve(plugin(access, threads="shared"), max_threads=1)
     with (
         Client(server.socket_path) as client,
         Client(server.socket_path) as stuck,
@@ -665,7 +667,7 @@ def test_a_step_that_waits_too_long_for_its_thread_is_answered(serve: Serve) -> 
         finally:
             unwound.set()
 
-    server = serve(plugin(access), max_threads=1, request_timeout=0.2)
+    server = serve(plugin(access, threads="shared"), request_timeout=0.2)
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance = client.start("p")
         first, second = (client.begin(instance)["EventId"] for _ in range(2))
@@ -692,10 +694,11 @@ def test_a_worker_that_becomes_the_leader_keeps_its_events(serve: Serve) -> None
             blocked.set()
             assert gate.wait(TIMEOUT)
 
-    server = serve(plugin(access), plugin(asks(2), name="q"), max_threads=1)
+    server = serve(
+        plugin(access, threads="shared"), plugin(asks(2), name="q", threads="own"), max_threads=3
+    )
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance, other = client.start("p"), client.start("q")
-        make_inline(client, instance)
         suspended = [client.begin(other)["EventId"] for _ in range(3)]
         gate.clear()
         stuck.request("plugin.Step", {"EventId": client.begin(instance)["EventId"]})
