@@ -6,6 +6,8 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 * nobody is served before the plugins are loaded;
 * :meth:`PluginServer.stop` leaves no thread, descriptor, socket or file behind, and may be called
   at any time, from any thread, more than once;
+* who is told to stop refuses new events closed, and keeps socket and connections until the running ones
+  have ended;
 * what is done from time to time is done by the clock, and an idle server wakes nobody;
 * a program's ``on_error`` that fails costs a line in the log, not the event.
 """
@@ -17,7 +19,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 
 OnError: TypeAlias = Callable[[Event, BaseException], None]
 """Called with an event and what its handler raised."""
+
+LOOK: Final = 0.01
+"""Seconds between two looks at what is left to do, at the end."""
 
 _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
@@ -82,6 +87,7 @@ class PluginServer(Listener):
         self._closes_plugins = not isinstance(plugins, Plugins)
         self.plugins = _registry(plugins, plugins_directory, entry_points)
         self._digest = logs.ErrorDigest()
+        self._turned_away = logs.Repeats()
         self._on_error = on_error
         self._name = f"pluginserver-{next(_numbers)}"
         self._life = threading.Lock()
@@ -130,19 +136,22 @@ class PluginServer(Listener):
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
 
     def run(self) -> None:
-        """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
+        """Serve until :meth:`request_stop` is called, linger, then stop; raises what :meth:`start`
         raises."""
         with self:
             self._stop_requested.wait()
+            self._linger()
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
         self._stop_requested.set()
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop accepting, let running events finish, and put everything away.
+        """Let running events finish, and put everything away.
 
-        :param grace: seconds that they get, instead of the server's own.
+        Until they have, clients can still connect, and are answered: new events with their refusal.
+
+        :param grace: seconds that running events get, instead of the server's own.
         """
         with self._life:
             self._stop_requested.set()
@@ -150,21 +159,40 @@ class PluginServer(Listener):
                 self._put_away()
                 return
             self._started = False
-            self.stop_accepting()
             self._drain(self.options.grace if grace is None else grace)
+            self.stop_accepting()
             self._digest.flush(everything=True)
             for name in self._clock.stop():
-                _log.error(
-                    f"the thread {name} could not be ended: its handler does not return"
-                )
+                _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
         _log.info("stopped", socket=str(self.socket_path))
 
+    def _linger(self) -> None:
+        """Go on as before for a while, so that a successor finds who can tell it everything."""
+        deadline = monotonic() + self.options.linger
+        while self._pool.connections and (left := deadline - monotonic()) > 0:
+            sleep(min(left, LOOK))
+
     def _drain(self, grace: float) -> None:
+        """Refuse what begins, and wait for the end of what runs."""
+        self._methods.turn_away = self._turn_away
         deadline = monotonic() + grace
-        tick = threading.Event()
-        while not self._pool.quiet() and monotonic() < deadline:
-            tick.wait(0.01)
+        while (now := monotonic()) < deadline and not self._pool.quiet(now):
+            sleep(LOOK)
+
+    def _turn_away(self, event: Event) -> str:
+        """Why an event that begins now is refused."""
+        self._pool.counts["turned_away"] += 1
+        plugin = event.handler.plugin
+        if (before := self._turned_away.note(plugin)) is not None:
+            _log.warning(
+                "an event was refused, because the server stops: start the next server before this one"
+                " is told to, or give it -linger seconds to come",
+                plugin=plugin,
+                phase=event.handler.phase,
+                before=before,
+            )
+        return "the plugin server stops"
 
     def _put_away(self) -> None:
         self.release()

@@ -44,7 +44,7 @@ def serve(server: PluginServer) -> None:
     def stop(name: str) -> None:
         server.request_stop()
         logs.get_logger().info("asked to stop", signal=name)
-        end_within(server.options.grace + STOP_TIME, 1)
+        end_within(server.options.linger + server.options.grace + STOP_TIME, 1)
 
     _on_signals(stop)
     server.run()

@@ -31,14 +31,17 @@ class MessagePack:
         """Take what arrived."""
 
     def request(self, peer: Peer) -> Request[Context] | None:
-        """The next request that has arrived whole.
+        """The next request that has arrived whole and is not answered yet.
 
         :raises FrameError: for bytes after which nobody can tell where the next frame begins.
         """
         while (frame := self._next()) is not None:
             message_id, method, params = frame
             try:
-                return self._methods.read(peer, message_id, method, params)
+                request = self._methods.read(peer, message_id, method, params)
             except RPCError as error:
                 peer.send(replies.failure(packer(), message_id, str(error)))
+            else:
+                if request is not None:
+                    return request
         return None

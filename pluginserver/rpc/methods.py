@@ -60,6 +60,8 @@ class Methods:
         self._instances = instances
         self._tasks = tasks
         self._ended = ended
+        self.turn_away: Callable[[Event], str] | None = None
+        """Says why a new event is refused, and is told of it; None while they are served."""
         self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
@@ -70,11 +72,13 @@ class Methods:
             names.CLOSE_INSTANCE: self._close_instance,
         }
 
-    def read(self, peer: Peer, message_id: int, method: Any, params: Any) -> Request[Context]:
+    def read(
+        self, peer: Peer, message_id: int, method: Any, params: Any
+    ) -> Request[Context] | None:
         """Understand a request, without doing anything yet; an event that it steps is claimed.
 
         :param peer: who is answered.
-        :returns: the request, to be given to the thread that it is for.
+        :returns: the request, to be given to the thread that it is for; None when it has been answered.
         :raises RPCError: when it cannot be understood, or names what is not there.
         """
         if type(params) is not list and params is not None:
@@ -99,7 +103,7 @@ class Methods:
             raise _no_method(method)
         return Control(peer, message_id, function, argument)
 
-    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> Start:
+    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> Start | None:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
         if type(phase) is not str:
@@ -109,7 +113,13 @@ class Methods:
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        return Start(peer, message_id, Event(self._next_event_id(), handler, self._ended))
+        event = Event(self._next_event_id(), handler, self._ended)
+        start = Start(peer, message_id, event)
+        if self.turn_away is None:
+            return start
+        peer.send(start.refusal(self.turn_away(event)))
+        event.end()
+        return None
 
     def _step(self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]) -> Step:
         event_id = argument.get("EventId") or 0

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final, Generic
 
-from .pool import CONTROL, CONTROL_THREADS, EVENTS, ThreadPool
+from .pool import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN, ThreadPool
 from .requests import SHUTDOWN, C, Cancel, Request, Task, Work
 from .switch_interval import LONG, SwitchInterval
 from .thread import PoolThread
@@ -34,9 +34,6 @@ ROUND: Final = 0.1
 
 QUIET_TICKS: Final = 100
 """Looks in a row that find nothing done, before the clock goes to sleep."""
-
-FORGOTTEN: Final = 2.0
-"""Seconds that an event waits for Kong before its thread may be taken, when there is no other."""
 
 LONG_CONTROL: Final = 10.0
 """Seconds after which a control request no longer counts as one of :data:`~.pool.CONTROL_THREADS`."""
@@ -260,7 +257,9 @@ class Clock(Generic[C]):
         for kind, number in missing.items():
             own = not events.allows(kind)
             candidates = sorted(
-                (since, task.id, task) for since, holder, task in parked if not own or holder == kind
+                (since, task.id, task)
+                for since, holder, task in parked
+                if not own or holder == kind
             )
             for _, _, task in candidates[:number]:
                 self._forget(task, "other events needed its thread")

@@ -95,6 +95,13 @@ class Options:
         "a number of seconds above 0",
         _is_positive,
     )
+    linger: float = _option(
+        2.0,  # Kong starts the next server within a second of the end of the last
+        "seconds that the server goes on as before when it is told to stop and clients are connected, "
+        "so that a successor can take over",
+        "a number of seconds from 0 up",
+        _is_duration,
+    )
     grace: float = _option(
         10.0,  # what Kong gives its own workers to quit
         "seconds that running events get to finish when the server stops",
@@ -118,6 +125,7 @@ class OptionArguments(TypedDict, total=False):
     callback_timeout: float
     queue_timeout: float
     stuck_timeout: float
+    linger: float
     grace: float
     watch_parent: bool
 

@@ -99,6 +99,10 @@ IDLE: Final = 30.0
 CONTROL_THREADS: Final = 2
 """Threads for what is no task: plugins are loaded and configured there."""
 
+FORGOTTEN: Final = 2.0
+"""Seconds that an event waits for Kong before it may be given up: when there is no other thread, and when the
+server ends."""
+
 EVENTS: Final = "events"
 CONTROL: Final = "control"
 
@@ -362,9 +366,17 @@ class ThreadPool(Generic[C]):
         """Whether a request waits for a thread."""
         return any(len(group.backlog) for group in self.groups.values())
 
-    def quiet(self) -> bool:
-        """Whether no request is being worked on, and no step can come any more."""
-        return not (self.in_flight or self.active or (self.waiting and self.connections))
+    def quiet(self, now: float) -> bool:
+        """Whether no request is being worked on, and no step is to be expected any more.
+
+        :param now: seconds on the monotonic clock.
+        """
+        if self.in_flight or self.active:
+            return False
+        return not self.connections or all(
+            now - task.since > FORGOTTEN and not task.patient
+            for task in list(self.waiting.values())
+        )
 
     def close(self) -> None:
         """Close what is left, when all threads have ended."""

@@ -624,7 +624,7 @@ def test_stopping_lets_running_events_finish(serve: Serve) -> None:
         client.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
         assert entered.wait(TIMEOUT)
         stopping = pool.submit(server.stop)
-        eventually(lambda: not server.socket_path.exists())
+        eventually(lambda: server._methods.turn_away is not None)
         gate.set()
         assert client.response()[3]["Data"] == "ret"
         stopping.result(TIMEOUT)
