@@ -14,6 +14,7 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -31,6 +32,7 @@ from .rpc.frames import notification
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods, first_id
+from .rpc.succession import Succession
 from .runtime.clock import Clock
 from .runtime.connection import Connection
 from .runtime.listener import Listener
@@ -91,9 +93,9 @@ class PluginServer(Listener):
         self._on_error = on_error
         self._name = f"pluginserver-{next(_numbers)}"
         self._life = threading.Lock()
-        self._stop_requested = threading.Event()
         self._started = False
-        self._greeting = notification("serverPid", os.getpid())
+        self._succession = Succession(self, self.options.grace, self._name)
+        self._greeting: bytes
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
         self._methods: Methods
@@ -118,19 +120,23 @@ class PluginServer(Listener):
         :raises PluginError: when a directory of plugins does not exist.
         """
         with self._life:
-            try:
-                self.listen()
+            replace = self.options.replace
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._put_away)
+                self._succession.listen(self.plugins, replace)
                 self.plugins.load()
                 instances = Instances(first_id(), self._failed)
                 self._pool = ThreadPool(_worker, self._name, self.options)
+                undo.callback(self._pool.close)
                 self._methods = Methods(self.plugins, instances, self._pool)
                 self._clock = Clock(self._pool, f"{self._name}-clock", self._digest.flush)
-            except BaseException:
-                self._put_away()
-                raise
+                self._succession.take(self.plugins, instances)
+                undo.pop_all()
+            self._greeting = notification("serverPid", self._succession.server_pid)
             if self.options.watch_parent:
                 watch_parent(self._pool, self._orphaned)
             self._clock.start()
+            self._succession.serve(self._pool, self._methods, instances, replace)
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
@@ -139,12 +145,12 @@ class PluginServer(Listener):
         """Serve until :meth:`request_stop` is called, linger, then stop; raises what :meth:`start`
         raises."""
         with self:
-            self._stop_requested.wait()
-            self._linger()
+            self._succession.told_to_stop.wait()
+            self._succession.linger(self.options.linger)
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
-        self._stop_requested.set()
+        self._succession.told_to_stop.set()
 
     def stop(self, grace: float | None = None) -> None:
         """Let running events finish, and put everything away.
@@ -154,24 +160,20 @@ class PluginServer(Listener):
         :param grace: seconds that running events get, instead of the server's own.
         """
         with self._life:
-            self._stop_requested.set()
+            self._succession.told_to_stop.set()
             if not self._started:
                 self._put_away()
                 return
             self._started = False
-            self._drain(self.options.grace if grace is None else grace)
+            if not self._succession.handed_over:
+                self._drain(self.options.grace if grace is None else grace)
+            self._succession.close()
             self.stop_accepting()
             self._digest.flush(everything=True)
             for name in self._clock.stop():
                 _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
         _log.info("stopped", socket=str(self.socket_path))
-
-    def _linger(self) -> None:
-        """Go on as before for a while, so that a successor finds who can tell it everything."""
-        deadline = monotonic() + self.options.linger
-        while self._pool.connections and (left := deadline - monotonic()) > 0:
-            sleep(min(left, LOOK))
 
     def _drain(self, grace: float) -> None:
         """Refuse what begins, and wait for the end of what runs."""

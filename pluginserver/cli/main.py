@@ -161,7 +161,11 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
 
     logs.configure(options.log_level or "info", options.log_format)
     chosen: Any = {name: getattr(options, name) for name in OPTIONS}
-    serve(PluginServer(socket, watch_parent=True, **chosen, **sources))
+    serve(
+        PluginServer(
+            socket, replace=not options.no_replace, watch_parent=True, **chosen, **sources
+        )
+    )
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -235,6 +239,12 @@ def _common(
         help=f"Kong's prefix, where the socket is; default: {KONG_PREFIX}",
     )
     parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
+    parser.add_argument(
+        "--no-replace",
+        action="store_true",
+        help="do not take over from a server that is listening on the socket, and let no other"
+        " take over from this one",
+    )
     for name, (metavar, read) in OPTIONS.items():
         default = getattr(DEFAULTS, name)
         shown = f"0{default:o}" if name == "socket_mode" else f"{default:g}"

@@ -26,7 +26,7 @@ from ..server import PluginServer
 from .exit import end_within
 
 STOP_TIME: Final = 10.0
-"""Seconds that a stop may take beyond the time that running events get."""
+"""Seconds that a stop may take beyond the times that a successor and the running events get."""
 
 
 def serve(server: PluginServer) -> None:
@@ -44,7 +44,8 @@ def serve(server: PluginServer) -> None:
     def stop(name: str) -> None:
         server.request_stop()
         logs.get_logger().info("asked to stop", signal=name)
-        end_within(server.options.linger + server.options.grace + STOP_TIME, 1)
+        times = server.options
+        end_within(times.linger + 2 * times.grace + STOP_TIME, 1)
 
     _on_signals(stop)
     server.run()

@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import RPCError
 from ..events.event import Event, Handler
@@ -31,9 +31,11 @@ class Instance:
     :param plugin: the plugin's name.
     :param config: its public configuration, as JSON values.
     :param handlers: its handlers by phase.
+    :param text: its configuration as Kong sent it.
+    :param started: when it was started, in seconds since 1970; default: now.
     """
 
-    __slots__ = ("_config", "handlers", "id", "plugin", "started")
+    __slots__ = ("_config", "handlers", "id", "plugin", "started", "text")
 
     def __init__(
         self,
@@ -41,11 +43,14 @@ class Instance:
         plugin: str,
         config: Callable[[], dict[str, Any]],
         handlers: dict[str, Handler],
+        text: str | bytes,
+        started: int | None = None,
     ) -> None:
         self.id = instance_id
         self.plugin = plugin
         self.handlers = handlers
-        self.started = int(time.time())
+        self.text = text
+        self.started = int(time.time()) if started is None else started
         self._config = config
 
     def status(self) -> dict[str, Any]:
@@ -58,6 +63,19 @@ class Instance:
         }
 
 
+class Follower(Protocol):
+    """Who is told of every instance that starts or is closed: a server that is about to take over."""
+
+    def started(self, instance: Instance) -> None:
+        """Told before Kong is.
+
+        :raises RPCError: when the follower cannot start it.
+        """
+
+    def closed(self, instance_id: int) -> None:
+        """Told before Kong is."""
+
+
 class Instances:
     """The instances of one server.
 
@@ -66,6 +84,7 @@ class Instances:
     """
 
     def __init__(self, first_id: int, failed: Callable[[Event, BaseException], None]) -> None:
+        self.follower: Follower | None = None
         self._ids = itertools.count(first_id)
         self._failed = failed
         self._lock = threading.Lock()
@@ -79,14 +98,34 @@ class Instances:
 
         :param config: a JSON object.
         :raises ConfigError: when the configuration does not fit; nothing is started then.
+        :raises RPCError: when the follower cannot start the same.
         """
+        instance = self._start(plugin, config, None, None)
+        if self.follower is not None:
+            self.follower.started(instance)
+        return instance
+
+    def start_again(
+        self, plugin: Plugin, config: str | bytes, instance_id: int, started: int
+    ) -> None:
+        """Start what another server has started; nothing is done for an id that is there already.
+
+        :param started: when it was started there, in seconds since 1970.
+        :raises ConfigError: when the configuration does not fit.
+        """
+        if instance_id not in self._by_id:
+            self._start(plugin, config, instance_id, started)
+
+    def _start(
+        self, plugin: Plugin, config: str | bytes, instance_id: int | None, started: int | None
+    ) -> Instance:
         configured = plugin.configure(config)
         with self._lock:
-            instance_id = next(self._ids)
+            number = next(self._ids) if instance_id is None else instance_id
             handlers = {
                 phase: Handler(
                     plugin.name,
-                    instance_id,
+                    number,
                     phase,
                     partial(method, kong),
                     self._failed,
@@ -97,10 +136,16 @@ class Instances:
                 )
                 for phase, method in configured.handlers().items()
             }
-            instance = Instance(instance_id, plugin.name, configured.public_config, handlers)
-            self._by_id[instance_id] = instance
+            instance = Instance(
+                number, plugin.name, configured.public_config, handlers, config, started
+            )
+            self._by_id[number] = instance
             self._last_start[plugin.name] = instance.started
         return instance
+
+    def all(self) -> list[Instance]:
+        """The instances that there are."""
+        return list(self._by_id.values())
 
     def get(self, instance_id: int) -> Instance:
         """The instance with that id.
@@ -137,6 +182,8 @@ class Instances:
             if instance is None:
                 raise _none(instance_id)
             self._last_close[instance.plugin] = int(time.time())
+        if self.follower is not None:
+            self.follower.closed(instance_id)
         return instance
 
     def of_plugin(self, name: str) -> dict[str, Any]:

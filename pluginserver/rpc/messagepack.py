@@ -21,7 +21,7 @@ class MessagePack:
     :param methods: what can be called.
     """
 
-    __slots__ = ("_methods", "_next", "feed")
+    __slots__ = ("_methods", "_next", "feed", "unhandled")
 
     def __init__(self, methods: Methods) -> None:
         decoder = Decoder()
@@ -29,6 +29,8 @@ class MessagePack:
         self._next = decoder.request
         self.feed: Final = decoder.feed
         """Take what arrived."""
+        self.unhandled: Final = decoder.unread
+        """What was fed and has become no request yet."""
 
     def request(self, peer: Peer) -> Request[Context] | None:
         """The next request that has arrived whole and is not answered yet.

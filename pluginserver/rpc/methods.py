@@ -26,6 +26,7 @@ from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
 from .calls import Context, Control, Start, Step, StepError
 from .instances import Instances
+from .link import TAKE_OVER
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 
@@ -38,6 +39,16 @@ class Tasks(Protocol):
 
     def is_running(self, number: int) -> bool:
         """Whether an event runs."""
+
+
+class Predecessor(Protocol):
+    """The server that this one has taken over from, in which events may still run."""
+
+    def forward(self, peer: Peer, message_id: int, method: Any, argument: Any) -> bool:
+        """Hand on a request that is about none of our events, and have its answer sent to ``peer``.
+
+        :returns: False when it is not there any more.
+        """
 
 
 class Methods:
@@ -62,6 +73,9 @@ class Methods:
         self._ended = ended
         self.turn_away: Callable[[Event], str] | None = None
         """Says why a new event is refused, and is told of it; None while they are served."""
+        self.predecessor: Predecessor | None = None
+        self.take_over: Callable[[Peer, int, Any], None] | None = None
+        """Answers who asks to take over; None when nobody may."""
         self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
@@ -98,6 +112,9 @@ class Methods:
             return self._start(peer, message_id, _record(method, argument))
         if type(method) is str and method in STEPS:
             return self._step(peer, message_id, method, _record(method, argument))
+        if method == TAKE_OVER and self.take_over is not None:
+            self.take_over(peer, message_id, argument)
+            return None
         function = self._control.get(method) if type(method) is str else None
         if function is None:
             raise _no_method(method)
@@ -121,7 +138,9 @@ class Methods:
         event.end()
         return None
 
-    def _step(self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]) -> Step:
+    def _step(
+        self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
+    ) -> Step | None:
         event_id = argument.get("EventId") or 0
         data = argument.get("Data")
         if type(event_id) is not int:
@@ -130,6 +149,10 @@ class Methods:
         if event is None:
             if self._tasks.is_running(event_id):
                 raise RPCError(f"event {event_id} is running: it does not wait for a step")
+            if self.predecessor is not None and self.predecessor.forward(
+                peer, message_id, method, argument
+            ):
+                return None
             raise RPCError(f"No running event {event_id}")
         assert isinstance(event, Event)
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import socket as sockets
 import socketserver
 import stat
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from .. import logs
-from ..errors import ListenError
+from ..errors import ListenError, SocketInUseError
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""
@@ -58,11 +59,17 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._bound: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._acceptor: threading.Thread | None = None
+        self._acceptor_name = ""
+        self._ready: select.epoll
+        self._wakeup: int
+        """Ends a wait of the thread that accepts: closing or shutting the socket down would, but it may be
+        shared with a successor."""
         super().__init__(os.fspath(path), _Unused, bind_and_activate=False)
 
     def listen(self) -> None:
         """Bind the socket, with nobody else doing the same at the same path.
 
+        :raises SocketInUseError: when another server has it.
         :raises ListenError: when it cannot be had.
         """
         path = self.socket_path
@@ -90,6 +97,12 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     def start_accepting(self, name: str) -> None:
         """Accept clients on a thread of that name; after :meth:`listen`."""
+        self._acceptor_name = name
+        self.socket.setblocking(False)
+        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._ready = select.epoll()
+        for descriptor in self.socket.fileno(), self._wakeup:
+            self._ready.register(descriptor, select.EPOLLIN)
         self._acceptor = threading.Thread(
             target=self.serve_forever, args=(POLL_INTERVAL,), name=name, daemon=True
         )
@@ -98,13 +111,43 @@ class Listener(socketserver.ThreadingUnixStreamServer):
     def stop_accepting(self) -> None:
         """End the thread that accepts, if there is one, and remove the socket file."""
         self._closing.set()
+        self._join_acceptor()
+        self._unlink()
+
+    def _join_acceptor(self) -> None:
+        """End the thread that accepts; the socket is as it was, since it may be shared."""
         if self._acceptor is not None:
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(sockets.SHUT_RDWR)  # wakes the thread
+            os.eventfd_write(self._wakeup, 1)
             self.shutdown()
             self._acceptor.join()
             self._acceptor = None
-        self._unlink()
+            self._ready.close()
+            os.close(self._wakeup)
+
+    # -- for a successor, or from a predecessor
+
+    def suspend(self) -> tuple[sockets.socket, int, int]:
+        """Accept nobody for now: clients that connect wait.
+
+        :returns: the socket, and device and inode of its file.
+        """
+        assert self._acceptor is not None and self._bound is not None
+        self._join_acceptor()
+        return (self.socket, *self._bound)
+
+    def go_on(self) -> None:
+        """Accept again."""
+        self.start_accepting(self._acceptor_name)
+
+    def let_go(self) -> None:
+        """The file is another server's from now on."""
+        self._bound = None
+
+    def adopt(self, listening: sockets.socket, device: int, inode: int) -> None:
+        """Listen on a socket that another process has bound, instead of :meth:`listen`."""
+        self.socket.close()
+        self.socket = listening
+        self._bound = device, inode
 
     def release(self) -> None:
         """Close the socket and remove its file; may be called again."""
@@ -136,7 +179,9 @@ class Listener(socketserver.ThreadingUnixStreamServer):
                 return
             except BlockingIOError:
                 pass
-        raise ListenError(f"another server is listening on {path}: stop it or choose another path")
+        raise SocketInUseError(
+            f"another server is listening on {path}: stop it or choose another path"
+        )
 
     def _unlink(self) -> None:
         """Remove the socket file, unless it has become somebody else's."""
@@ -149,6 +194,10 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._bound = None
 
     # -- what socketserver calls
+
+    def fileno(self) -> int:
+        """What is readable when there is something to do for the thread that accepts."""
+        return self._ready.fileno()
 
     def get_request(self) -> tuple[sockets.socket, Any]:
         """Accept a client."""

@@ -108,6 +108,13 @@ class Options:
         "a number of seconds from 0 up",
         _is_duration,
     )
+    replace: bool = _option(
+        False,
+        "take over from a server that is listening on the socket, and let a later one take over, "
+        "if both are processes of one user",
+        "True or False",
+        _is_flag,
+    )
     watch_parent: bool = _option(
         False,
         "stop when the process that started this one is gone",
@@ -127,6 +134,7 @@ class OptionArguments(TypedDict, total=False):
     stuck_timeout: float
     linger: float
     grace: float
+    replace: bool
     watch_parent: bool
 
 

@@ -40,6 +40,9 @@ waiting             owner: add; leader, clock,   ``dict.pop`` is the claim  cloc
 in_flight           leader, clock: add; who      ``dict.pop``               clock, stop (a copy)
                     claimed, or settled: pop
 a request's claim   leader, worker, clock, stop  ``list.pop``               all
+calls               any thread (``put``)         SimpleQueue                the leader
+moving              leader                       none: stored before        who has answered, *after*
+                                                 answers are counted        the answer is counted
 paused, resumed     leader: add; who answers:    ``dict.pop``,              the leader
                     pop, ``put``                 SimpleQueue
 reading             leader                       leadership                 the next leader
@@ -100,8 +103,8 @@ CONTROL_THREADS: Final = 2
 """Threads for what is no task: plugins are loaded and configured there."""
 
 FORGOTTEN: Final = 2.0
-"""Seconds that an event waits for Kong before it may be given up: when there is no other thread, and when the
-server ends."""
+"""Seconds that an event waits for Kong before it may be given up: when there is no other thread, and when
+the server ends."""
 
 EVENTS: Final = "events"
 CONTROL: Final = "control"
@@ -170,6 +173,11 @@ class ThreadPool(Generic[C]):
         """Those that have it, for the leader to go on with."""
         self.reading: Connection[C] | None = None
         """The connection that the leader read last: its codec may hold more requests."""
+        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """What the leader is to do between two requests."""
+        self.moving: Callable[[Connection[C]], None] | None = None
+        """Takes a connection that is at rest to another process; set by the leader when all are to go there,
+        and nothing more is to be read here."""
         self.active = False
         """Whether the leader is doing something."""
         self.dozing = False
@@ -254,10 +262,12 @@ class ThreadPool(Generic[C]):
 
     def answer(self, request: Request[C], reply: bytes) -> None:
         """Send the reply to a request; by who has claimed it, on any thread."""
-        request.peer.send(reply)
-        connection = self.paused.pop(request, None)
-        if connection is not None:
-            self.resumed.put(connection)
+        peer = request.peer
+        peer.answer(reply)
+        if self.paused.pop(request, None) is None and self.moving is None:
+            return
+        if isinstance(peer, Connection):
+            self.resumed.put(peer)
             self.wake_poll()
 
     def hand_over(self, request: Request[C], since: float) -> None:

@@ -215,8 +215,13 @@ class Worker(PoolThread, Generic[C]):
             self._take(self.inbox.get_nowait())
             if not self.leading:
                 return
+        while not pool.calls.empty():
+            pool.calls.get_nowait()()
         while not pool.resumed.empty():
             connection = pool.resumed.get_nowait()
+            if pool.moving is not None:
+                pool.moving(connection)
+                continue
             connection.resume()
             self._attend(connection, 0)
             if not self.leading:

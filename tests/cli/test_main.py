@@ -263,7 +263,7 @@ def refused(*arguments: str | Path) -> str:
 
 
 def test_a_socket_that_is_served_is_left_alone(plugins: Path, prefix: Path) -> None:
-    arguments = ("-kong-prefix", prefix, "-plugins-directory", plugins)
+    arguments = ("-kong-prefix", prefix, "-plugins-directory", plugins, "-no-replace")
     with running(*MODULE, *arguments) as server:
         line = refused(*arguments)
         assert f"another server is listening on {prefix}/python_pluginserver.sock" in line
