@@ -155,7 +155,10 @@ class Handover:
 
     def _unfit(self, argument: Any) -> str:
         """Why who asks cannot take over; empty when it can."""
-        if type(argument) is not dict or argument.get("Version") != VERSION:
+        if type(argument) is not dict or (
+            argument.get("Version"),
+            *map(type, (argument.get("Pid"), argument.get("Descriptors"))),
+        ) != (VERSION, int, int):
             return "the two servers are of different versions"
         if user_of(self._asking.socket) != os.geteuid():
             return "it is another user's process"
