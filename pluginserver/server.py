@@ -179,7 +179,9 @@ class PluginServer(Listener):
         """Refuse what begins, and wait for the end of what runs."""
         self._methods.turn_away = self._turn_away
         deadline = monotonic() + grace
-        while (now := monotonic()) < deadline and not self._pool.quiet(now):
+        while (now := monotonic()) < deadline:
+            if self._pool.quiet(now) and not self._succession.under_way:
+                return
             sleep(LOOK)
 
     def _turn_away(self, event: Event) -> str:

@@ -407,6 +407,14 @@ def test_the_frames_of_a_takeover_that_fails(path: Path) -> None:
             ["closed", two],
             ["all"],
         ]
+        ask(path)[0].release()
+        with ThreadPoolExecutor(1) as pool:
+            start = pool.submit(client.start, "hops")
+            frame = successor.receive(TIMEOUT)
+            assert frame is not None and frame[0] == "instance"
+            assert not start.done()
+            successor.send("started", frame[1], None)
+            assert start.result(TIMEOUT) == frame[1]
         event = client.begin(four)["EventId"]
         successor.release()
         eventually(lambda: server._succession._handover is None)

@@ -108,6 +108,7 @@ class Handover:
         self._grace = grace
         self._asking = asking
         self._link = Link(asking.socket, asking.unhandled)
+        self._mover = Mover(pool, self._send_connections)
         self._deciding = threading.Lock()
         self._told = threading.Lock()
         self._known: set[int] = set()
@@ -140,7 +141,8 @@ class Handover:
             if not self.committed:
                 _log.warning(f"the takeover failed, this server goes on: {error}")
         finally:
-            self._instances.follower = None
+            if self._instances.follower is self:
+                self._instances.follower = None
             self._link.close()
             for event, _ in list(self._acknowledged.values()):
                 event.set()
@@ -189,7 +191,7 @@ class Handover:
             self.committed = True
         self._listening.let_go()
         _log.info("another process serves from now on", process=pid)
-        Mover(self._pool, self._send_connections).start()
+        self._mover.start()
 
     def _expect(self, word: str, timeout: float) -> None:
         """Wait for a frame.
@@ -286,12 +288,10 @@ class Handover:
 
     def _something_is_left(self) -> bool:
         """Whether a connection is not moved, or an event not over; on the thread of the link."""
-        pool = self._pool
         return bool(
-            pool.moving is None
-            or pool.connections
+            not self._mover.done
             or self.running
-            or pool.waiting
+            or self._pool.waiting
             or self._methods.predecessor is not None
         )
 

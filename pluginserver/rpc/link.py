@@ -52,6 +52,8 @@ BATCH: Final = 200
 TIMEOUT: Final = 5.0
 """Seconds that the other side gets to take what is sent."""
 
+_INT: Final = struct.Struct("i")
+
 READ_SIZE: Final = 65_536
 PAUSE: Final = 0.001
 """Seconds between two tries when too many descriptors are on their way."""
@@ -138,12 +140,13 @@ class Link:
 
     def _read(self) -> None:
         try:
-            data, descriptors, flags, _ = socket.recv_fds(
-                self._socket, READ_SIZE, BATCH, socket.MSG_CMSG_CLOEXEC
+            data, ancillary, flags, _ = self._socket.recvmsg(
+                READ_SIZE, socket.CMSG_SPACE(BATCH * _INT.size), socket.MSG_CMSG_CLOEXEC
             )
         except OSError as error:
             raise self._failed(str(error)) from None
-        self._descriptors.extend(descriptors)
+        for _level, _kind, packed in ancillary:
+            self._descriptors.extend(number for (number,) in _INT.iter_unpack(packed))
         if flags & socket.MSG_CTRUNC:
             raise self._failed("descriptors were lost: raise the limit of open files")
         if not data:

@@ -186,6 +186,11 @@ class Succession:
                 self._handover = None
             self._threads.discard(threading.current_thread())
 
+    @property
+    def under_way(self) -> bool:
+        """Whether a successor is taking over."""
+        return self._handover is not None
+
     # -- the end
 
     def linger(self, seconds: float) -> None:
@@ -195,8 +200,9 @@ class Succession:
         """
         deadline = monotonic() + seconds
         while not self.handed_over:
-            if self._handover is not None:
-                if not self._handover.committed and monotonic() > deadline + self._grace:
+            handover = self._handover
+            if handover is not None:
+                if not handover.committed and monotonic() > deadline + self._grace:
                     return
             elif not self._pool.connections or monotonic() > deadline:
                 return

@@ -72,15 +72,14 @@ class Connection(Generic[C]):
     """
 
     __slots__ = (
-        "_answered",
         "_codec",
         "_lock",
+        "_open",
         "_paused",
         "_poller",
         "_receive",
         "_registered",
         "_socket",
-        "_taken",
         "_unsent",
         "closed",
         "fd",
@@ -97,8 +96,8 @@ class Connection(Generic[C]):
         self._codec = codec
         self._unsent = b""
         self._paused = False
-        self._taken = 0
-        self._answered = 0
+        self._open: list[None] = []
+        """One for each request that is being worked on: ``append`` and ``pop`` are atomic."""
         self._lock = threading.Lock()
 
     def register(self) -> None:
@@ -153,23 +152,22 @@ class Connection(Generic[C]):
             return None
         request = self._codec.request(self)
         if request is not None:
-            self._taken += 1
+            self._open.append(None)
         return request
 
     def expect(self) -> None:
         """Count a request that is being worked on; the leader only."""
-        self._taken += 1
+        self._open.append(None)
 
     def answer(self, data: bytes) -> None:
         """Send the reply to a request that was counted."""
         self.send(data)
-        with self._lock:
-            self._answered += 1
+        self._open.pop()
 
     @property
     def at_rest(self) -> bool:
         """Whether no request of it is being worked on; the leader only."""
-        return self._taken == self._answered
+        return not self._open
 
     def send(self, data: bytes) -> None:
         """Send a frame; a client that is gone is passed over in silence."""

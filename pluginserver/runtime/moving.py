@@ -28,6 +28,13 @@ class Mover(Generic[C]):
     def __init__(self, pool: ThreadPool[C], send: Callable[[list[Detached]], None]) -> None:
         self._pool = pool
         self._send = send
+        self._sending = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every connection was sent; from any thread."""
+        # In this order: a connection leaves the table while it is being sent.
+        return self._pool.moving is not None and not self._pool.connections and not self._sending
 
     def start(self) -> None:
         """Begin; from any thread."""
@@ -50,7 +57,9 @@ class Mover(Generic[C]):
             self._move([connection])
 
     def _move(self, connections: list[Connection[C]]) -> None:
+        self._sending = True
         self._send([detach(self._pool, connection) for connection in connections])
+        self._sending = False
 
 
 def detach(pool: ThreadPool[C], connection: Connection[C]) -> Detached:
