@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.client import TIMEOUT, Client, Closed, Failed
-from support.commands import MODULE, running
+from support.commands import running
 
 from pluginserver import Kong, PluginServer
 from pluginserver.runtime import pool as pools
@@ -159,7 +159,13 @@ def test_sigterm_under_load_cuts_no_event_off(prefix: Path) -> None:
     )
     calls = [("kong.test", [number]) for number in range(5)]
     turned_away: list[int] = []
-    arguments = ("-socket", prefix / "s", "-plugins-directory", prefix, "-linger=0.1")
+    busy: set[int] = set()
+    code = (
+        "import sys; from pluginserver.runtime import pool; pool.FORGOTTEN = 60;"
+        "from pluginserver.cli.main import main; main(sys.argv[1:])"
+    )
+    times = ("-linger=0.1", f"-grace={TIMEOUT}")
+    arguments = ("-c", code, "-socket", prefix / "s", "-plugins-directory", prefix, *times)
 
     def load(number: int) -> int:
         """Play events until the server closes the connection; gives how many were played whole."""
@@ -178,10 +184,11 @@ def test_sigterm_under_load_cuts_no_event_off(prefix: Path) -> None:
                     out = client.step(out["EventId"])
                 assert out["Data"] == "ret"
                 played += 1
+                busy.add(number)
 
-    with running(*MODULE, *arguments) as server, ThreadPoolExecutor(16) as pool:
+    with running(*arguments) as server, ThreadPoolExecutor(16) as pool:
         loads = [pool.submit(load, number) for number in range(16)]
-        time.sleep(0.3)
+        eventually(lambda: len(busy) == len(loads))
         server.signal(signal.SIGTERM)
         assert server.end() == 0
         assert all(one.result(TIMEOUT) for one in loads)
