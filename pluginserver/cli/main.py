@@ -245,16 +245,7 @@ def _common(
         help="do not take over from a server that is listening on the socket, and let no other"
         " take over from this one",
     )
-    for name, (metavar, read) in OPTIONS.items():
-        default = getattr(DEFAULTS, name)
-        shown = f"0{default:o}" if name == "socket_mode" else f"{default:g}"
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar=metavar,
-            type=partial(_option, name, read),
-            default=default,
-            help=f"{HELP[name]}; default: {shown}",
-        )
+    _add_options(parser)
     parser.add_argument(
         "--log-level",
         metavar="LEVEL",
@@ -269,6 +260,20 @@ def _common(
         default="console",
         help="console or json; default: console",
     )
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that are options of a server."""
+    for name, (metavar, read) in OPTIONS.items():
+        default = getattr(DEFAULTS, name)
+        shown = f"0{default:o}" if name == "socket_mode" else f"{default:g}"
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            metavar=metavar,
+            type=partial(_option, name, read),
+            default=default,
+            help=f"{HELP[name]}; default: {shown}",
+        )
 
 
 def _option(name: str, read: Callable[[str], Any], text: str) -> Any:

@@ -176,10 +176,8 @@ class ThreadPool(Generic[C]):
         self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """What the leader is to do between two requests."""
         self.moving: Callable[[Connection[C]], None] | None = None
-        """Takes a connection that is at rest to another process; set by the leader when all are to go there,
-        and nothing more is to be read here."""
-        self.active = False
-        """Whether the leader is doing something."""
+        """Moves a connection to another process, where all are to go; nothing more is read here then."""
+        self.active = False  # whether the leader is doing something
         self.dozing = False
         """Whether the clock sleeps until something happens, or is about to."""
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
