@@ -154,9 +154,7 @@ class PluginServer(Listener):
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
             for name in self._clock.stop():
-                _log.error(
-                    f"the thread {name} could not be ended: its handler does not return"
-                )
+                _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
         _log.info("stopped", socket=str(self.socket_path))
 

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import PDKError, PluginServerError
-from ..events.event import Event, Out, Runners, describe
+from ..events.event import Event, Runners
+from ..events.outcome import Out, describe
 from ..logs import get_logger
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Peer, Request

@@ -12,16 +12,9 @@ import pytest
 from support.driving import drive
 
 from pluginserver.errors import EventEndedError, OutsideEventError, PDKError, PhaseError
-from pluginserver.events.event import (
-    Event,
-    Handler,
-    Outcome,
-    Runners,
-    callback,
-    current,
-    finish,
-    summary,
-)
+from pluginserver.events.callbacks import callback, current, finish
+from pluginserver.events.event import Event, Handler, Runners
+from pluginserver.events.outcome import Outcome, summary
 from pluginserver.runtime.interrupts import Cancelled
 from pluginserver.spec.phases import ANSWERING, PHASES
 

@@ -283,7 +283,7 @@ def test_no_lock_is_held_while_kong_is_asked(logger: logging.Logger) -> None:
         runners, event, out = begin()
         others.append(out)
         event.resume(None)
-        runners.release(event)
+        event.end()
         runners.close()
 
     thread = threading.Thread(target=other, daemon=True)
@@ -292,5 +292,5 @@ def test_no_lock_is_held_while_kong_is_asked(logger: logging.Logger) -> None:
     assert not thread.is_alive()
     assert others == [out]
     event.resume(None)
-    runners.release(event)
+    event.end()
     runners.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pluginserver.events.event import Event, Handler, Outcome, Runners
+from pluginserver.events.event import Event, Handler, Runners
+from pluginserver.events.outcome import Outcome
 
 Calls = list[tuple[str, tuple[Any, ...]]]
 
