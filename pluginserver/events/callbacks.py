@@ -40,7 +40,9 @@ def finish(method: str, *args: Any) -> NoReturn:
 
     Arguments and errors are those of :func:`callback`.
     """
-    _running(_runner(method)).outcome = Outcome((method, args), how="exited")
+    event = _runner(method).event
+    assert event is not None
+    event.outcome = Outcome((method, args), how="exited")
     raise Unwind
 
 
@@ -52,7 +54,8 @@ def current() -> Event:
     runner = getcurrent()
     if type(runner) is not Runner:
         raise _outside("the current event")
-    return _running(runner)
+    assert runner.event is not None
+    return runner.event
 
 
 def _runner(method: str) -> Runner:
@@ -60,18 +63,13 @@ def _runner(method: str) -> Runner:
     runner = getcurrent()
     if type(runner) is not Runner:
         raise _outside(method)
-    event = _running(runner)
+    event = runner.event
+    assert event is not None
     if event.outcome is not None:
         raise _ended(event, method)
     if method in event.forbidden:
         raise _forbidden(event, method)
     return runner
-
-
-def _running(runner: Runner) -> Event:
-    event = runner.event
-    assert event is not None
-    return event
 
 
 def _outside(method: str) -> OutsideEventError:

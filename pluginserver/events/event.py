@@ -142,7 +142,14 @@ class Event(Task):
     def __init__(
         self, event_id: int, handler: Handler, ended: Callable[[Event], object] | None = None
     ) -> None:
-        super().__init__(event_id, handler.plugin, handler.placement)
+        # Spelt out instead of calling Task's: one is made for each event.
+        self.id = event_id
+        self.kind = handler.plugin
+        self.placement = handler.placement
+        self.owner = None
+        self.since = 0.0
+        self.slow = False
+        self.raised = None
         self.handler = handler
         self.forbidden = handler.forbidden
         self.outcome: Outcome | None = None
@@ -180,8 +187,11 @@ class Event(Task):
 
     def end(self) -> None:
         """Give the runner back, if there is one that can be used again."""
-        runner = getattr(self, "runner", None)
-        if runner is not None:
+        try:
+            runner = self.runner
+        except AttributeError:
+            pass  # it never began
+        else:
             runner.home.release(runner)
         if self._ended is not None:
             self._ended(self)
@@ -206,7 +216,7 @@ class Event(Task):
         if type(out) is tuple and out and out[0] is runner and not runner.broken:
             if len(out) == 3:
                 self.asked = out[1]
-                return out[1], out[2]
+                return out
             if len(out) == 2 and type(out[1]) is Outcome:
                 return out[1]
         return self.broke(ForeignSwitchError(_FOREIGN.format(self.handler.plugin)), out)
@@ -316,15 +326,19 @@ class Runners:
         self._idle: list[Runner] = []
         self._spare = spare
 
-    def start(self, event: Event) -> Out:
-        """Start the event's handler."""
+    def start(self, event: Event) -> object:
+        """Start the event's handler.
+
+        :returns: what comes out of its runner, for :meth:`Event.understand`.
+        """
         try:
             runner = self._idle.pop()
             runner.gr_context = None
         except IndexError:
             runner = Runner(self)
         event.runner = runner
-        return event.understand(runner.switch(event))
+        out: object = runner.switch(event)
+        return out
 
     def release(self, runner: Runner) -> None:
         """Take back the runner of an event that is over, if it is at rest."""

@@ -40,8 +40,8 @@ class Outcome:
 RETURNED: Final = Outcome()
 """A handler that came to its end without a last word."""
 
-Out: TypeAlias = "tuple[str, tuple[Any, ...]] | Outcome"
-"""What comes out of an event: a callback's method and arguments, or how it ended."""
+Out: TypeAlias = "tuple[Any, str, tuple[Any, ...]] | Outcome"
+"""What comes out of an event: its runner with a callback's method and arguments, or how it ended."""
 
 
 def summary(plugin: str, phase: str, error: BaseException) -> str:
