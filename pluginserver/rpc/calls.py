@@ -40,8 +40,8 @@ class EventCall(Request[Context]):
     :param peer: who is answered.
     :param message_id: the request's id.
     :param event: the event.
-    :param act: switches to the event's runner with ``value``, and returns what comes out of it; None to begin
-        the event.
+    :param act: switches to the event's runner with ``value``, and returns what comes out of it; None to
+        begin the event.
     """
 
     __slots__ = ("act", "event", "message_id", "value")

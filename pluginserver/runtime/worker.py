@@ -19,7 +19,7 @@ from typing import Any, Final, Generic
 from .connection import WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
 from .pool import ThreadPool
-from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task, Work
+from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task
 from .thread import PoolThread
 
 BATCH: Final = 64
