@@ -79,6 +79,7 @@ class Handler:
     :param call: called without arguments, in a runner.
     :param failed: told of an exception that the handler raised, before Kong is, on the event's thread.
     :param fail_open: let the request go on after such an exception.
+    :param request_timeout: seconds after which a request is refused; None for the server's own.
     :param placement: where its events run; shared by all instances of a plugin.
     """
 
@@ -91,6 +92,7 @@ class Handler:
         "phase",
         "placement",
         "plugin",
+        "request_timeout",
     )
 
     def __init__(
@@ -102,6 +104,7 @@ class Handler:
         failed: Callable[[Event, BaseException], None],
         fail_open: bool = False,
         placement: Placement | None = None,
+        request_timeout: float | None = None,
     ) -> None:
         self.plugin = plugin
         self.instance_id = instance_id
@@ -111,6 +114,7 @@ class Handler:
         self.fail_open = fail_open
         self.forbidden = FORBIDDEN[phase]
         self.placement = placement or Placement()
+        self.request_timeout = request_timeout
 
     def refusal(self, text: str, how: str = "refused") -> Outcome:
         """How an event ends that came to no good end of its own; ``text`` says why.
@@ -169,6 +173,11 @@ class Event(Task):
     def patient(self) -> bool:
         """Whether it waits for a callback in which Kong itself waits for somebody."""
         return self.asked in PATIENT
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one of its requests may take; None for the server's own."""
+        return self.handler.request_timeout
 
     def cancel(self, why: str) -> None:
         """Unwind the handler, which waits in a callback that nobody will answer."""

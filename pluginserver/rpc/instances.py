@@ -91,6 +91,7 @@ class Instances:
                     partial(method, kong),
                     self._failed,
                     fail_open=plugin.on_error == "continue",
+                    request_timeout=plugin.request_timeout,
                     placement=self._placements.setdefault(
                         (plugin.name, phase), Placement(plugin.threads)
                     ),

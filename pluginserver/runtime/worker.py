@@ -19,7 +19,7 @@ from typing import Any, Final, Generic
 from .connection import WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
 from .pool import ThreadPool
-from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task
+from .requests import LATE, SLOW, C, Cancel, Item, Ping, Pong, Promote, Request, Shutdown, Task
 from .thread import PoolThread
 
 BATCH: Final = 64
@@ -74,16 +74,16 @@ class Worker(PoolThread, Generic[C]):
     def _leave(self) -> None:
         """Cancel the tasks that wait here, for a step or for their turn."""
         why = "the plugin server stops"
-        waiting = self._pool.waiting
         while not self.inbox.empty():
             work = self.inbox.get_nowait()
             if isinstance(work, (Request, Cancel)):
                 if isinstance(work, Request) and work.claim():
                     self._pool.answer(work, work.refuse(why))
                 self._discard(work, why)
-        for task in list(waiting.values()):
-            if task.owner is self and waiting.pop(task.id, None) is not None:
-                self._cancel(task, why)
+        for table in (self._pool.waiting, self._pool.kept):
+            for task in list(table.values()):
+                if task.owner is self and table.pop(task.id, None) is not None:
+                    self._cancel(task, why)
 
     def _cancel(self, task: Task, why: str) -> None:
         """Cancel a task of this thread's, whatever interrupts that."""
@@ -153,6 +153,9 @@ class Worker(PoolThread, Generic[C]):
         mine = work.claim()
         if not mine:
             work.acknowledge()
+            if isinstance(work, Request) and work.ping is not None and work.ping.refused is None:
+                self._keep(work, work.ping)
+                return
         # From here on no interrupt can come.
         now = monotonic()
         slow = now - self.began > SLOW
@@ -180,9 +183,31 @@ class Worker(PoolThread, Generic[C]):
             if work.since:
                 self._pool.in_flight.pop(work, None)
             if mine and task is not None:
-                work.peer.send(work.reply)
+                work.peer.send(work.reply if work.ping is None else work.encoded())
             elif mine:
                 self._pool.answer(work, work.reply)
+
+    def _keep(self, request: Request[Any], ping: Ping) -> None:
+        """Keep the reply of a slice that has ended while a ping is out: Kong's step will want it."""
+        task = request.task
+        assert task is not None
+        self.began = 0.0
+        self.current = None
+        task.slow = True
+        if task.raised is not None:
+            task.report()
+        if request.suspended:
+            self.parked = task
+            self._pool.kept[task.id] = task
+        else:
+            self.live -= 1
+            task.placement.ended_on_worker(slow=True)
+            task.end()
+        ping.done = True
+        if request.claim():
+            self._pool.deliver(request)
+        elif ping.refused is not None and self._pool.kept.pop(task.id, None) is not None:
+            self._cancel(task, LATE)
 
     def _slow(self, task: Task, now: float) -> None:
         if self.leading:
@@ -271,7 +296,9 @@ class Worker(PoolThread, Generic[C]):
     def _dispatch(self, connection: Connection[C], request: Request[C]) -> None:
         """Run a request here, or give it to the thread that it is for."""
         task = request.task
-        if task is None:
+        if isinstance(request, Pong):
+            self._pool.ponged(request)
+        elif task is None:
             self._pool.pause(connection, request)
             self._pool.submit(request, monotonic())
         elif task.owner is self or (task.owner is None and task.placement.inline):
