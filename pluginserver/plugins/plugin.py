@@ -144,7 +144,8 @@ def build(
     """Make a plugin of what a module defines, and judge it.
 
     :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
-        ``Schema``, ``on_error``, ``threads``, ``request_timeout`` and what :func:`~pluginserver.schema.plugin_schema` takes.
+        ``Schema``, ``on_error``, ``threads``, ``request_timeout`` and what
+        :func:`~pluginserver.schema.plugin_schema` takes.
     :param default_name: its name when the module gives none.
     :param source: where it comes from.
     :param modtime: when its file was changed.

@@ -78,7 +78,7 @@ def test_a_handler_that_ends_while_the_ping_is_out_answers_the_step(
     serve: Serve, then: Callable[[Kong], object], answer: Any
 ) -> None:
     busy = Busy(then)
-    with pinged(serve, busy) as (server, client, event):
+    with pinged(serve, busy) as (server, _client, event):
         busy.gate.set()
         if answer is not None:
             assert busy.unwound.wait(TIMEOUT)
