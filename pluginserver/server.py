@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import ModuleType, TracebackType
@@ -23,12 +23,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import logs
 from .events.event import Event
-from .plugins.registry import Plugins
-from .rpc.calls import Context
+from .plugins.refresh import follow_files
+from .plugins.registry import Change, Plugins
+from .rpc.calls import Context, Errand
 from .rpc.frames import notification
+from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
-from .rpc.methods import Methods, first_id
+from .rpc.methods import Methods
 from .runtime.clock import Clock
 from .runtime.connection import Connection
 from .runtime.listener import Listener
@@ -91,6 +93,9 @@ class PluginServer(Listener):
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
         self._methods: Methods
+        self._instances: Instances
+        self._housekeeping: Housekeeping
+        self._reloading = threading.Lock()
         super().__init__(Path(socket), self.options.socket_mode)
 
     def __enter__(self) -> PluginServer:
@@ -115,10 +120,16 @@ class PluginServer(Listener):
             try:
                 self.listen()
                 self.plugins.load()
-                instances = Instances(first_id(), self._failed)
+                self._instances = Instances(self._failed, self._in_background)
                 self._pool = ThreadPool(_worker, self._name, self.options)
-                self._methods = Methods(self.plugins, instances, self._pool)
-                self._clock = Clock(self._pool, f"{self._name}-clock", self._digest.flush)
+                self._housekeeping = Housekeeping(
+                    self._instances,
+                    self._pool.watch,
+                    self.options.instance_timeout,
+                    self._pool.counts,
+                )
+                self._methods = Methods(self.plugins, self._instances, self._pool)
+                self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
             except BaseException:
                 self._put_away()
                 raise
@@ -134,6 +145,22 @@ class PluginServer(Listener):
         raises."""
         with self:
             self._stop_requested.wait()
+
+    def reload(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
+        """Load the plugins whose files have changed, beside the code that runs; from any thread.
+
+        Running events end on the old code.  The next event for an instance of a plugin that was loaded
+        anew has Kong start a new one.  A plugin that cannot be loaded leaves its old version serving, and so
+        does one whose file is gone.  What happens is logged.
+
+        :param changed: files that changed, besides those whose time stamp tells it.
+        :returns: what became of the plugins, in order.
+        """
+        with self._reloading:
+            changes = follow_files(self.plugins, changed)
+            if self._started:
+                self._instances.retire(self.plugins.all())
+        return changes
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
@@ -154,9 +181,7 @@ class PluginServer(Listener):
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
             for name in self._clock.stop():
-                _log.error(
-                    f"the thread {name} could not be ended: its handler does not return"
-                )
+                _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
         _log.info("stopped", socket=str(self.socket_path))
 
@@ -187,6 +212,14 @@ class PluginServer(Listener):
             self._on_error(event, error)
         except Exception as failure:
             _log.error("on_error failed", exc_info=failure, **about)
+
+    def _in_background(self, what: str, function: Callable[[], None]) -> None:
+        self._pool.submit(Errand(what, function), monotonic())
+
+    def _from_time_to_time(self) -> float | None:
+        """What the clock has done for us; returns in how many seconds again at the latest."""
+        delays = [self._digest.flush(), self._housekeeping.look(monotonic())]
+        return min((delay for delay in delays if delay is not None), default=None)
 
     # -- what socketserver calls
 
