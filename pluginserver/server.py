@@ -26,6 +26,7 @@ from .events.event import Event
 from .plugins.refresh import follow_files
 from .plugins.registry import Change, Plugins
 from .rpc.calls import Context, Errand
+from .rpc.clients import Clients
 from .rpc.frames import notification
 from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
@@ -122,13 +123,11 @@ class PluginServer(Listener):
                 self.plugins.load()
                 self._instances = Instances(self._failed, self._in_background)
                 self._pool = ThreadPool(_worker, self._name, self.options)
+                clients = Clients(self._pool.watch)
                 self._housekeeping = Housekeeping(
-                    self._instances,
-                    self._pool.watch,
-                    self.options.instance_timeout,
-                    self._pool.counts,
+                    self._instances, clients, self.options.instance_timeout, self._pool.counts
                 )
-                self._methods = Methods(self.plugins, self._instances, self._pool)
+                self._methods = Methods(self.plugins, self._instances, self._pool, clients=clients)
                 self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
             except BaseException:
                 self._put_away()

@@ -2,7 +2,7 @@
 
 It needs *watchfiles*, which the extra ``pluginserver[dev]`` installs.  Rules kept here:
 
-* what changes after the server has loaded its plugins is not missed: the first look compares the files' times;
+* what changes once the plugins are loaded is not missed: the first look compares the files' times;
 * a watch that fails costs a line, and the server goes on without it.
 """
 

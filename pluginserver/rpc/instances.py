@@ -41,6 +41,7 @@ from ..logs import get_logger
 from ..pdk import kong
 from ..plugins.plugin import Configured
 from ..plugins.registry import Plugin
+from .clients import UNSEEN, Client
 
 MAX_ID: Final = 2**31 - 1
 """The largest id: what a client's signed 32 bits can hold."""
@@ -85,7 +86,7 @@ class Instance:
     :param code: the plugin.
     :param configured: the object that serves.
     :param handlers: its handlers by phase.
-    :param client: the process that asked for it; 0 when the system does not show it.
+    :param client: the process that asked for it.
     :param asked: what was said of the configuration.
     :param number: larger than those of all that were started before.
     """
@@ -110,7 +111,7 @@ class Instance:
         code: Plugin,
         configured: Configured,
         handlers: dict[str, Handler],
-        client: int,
+        client: Client,
         asked: Asked,
         number: int,
     ) -> None:
@@ -191,11 +192,11 @@ class Instances:
 
     # -- what clients ask for
 
-    def start(self, plugin: Plugin, config: str | bytes, client: int = 0) -> Instance:
+    def start(self, plugin: Plugin, config: str | bytes, client: Client = UNSEEN) -> Instance:
         """Configure a plugin.
 
         :param config: a JSON object.
-        :param client: the process that asks; 0 when the system does not show it.
+        :param client: the process that asks.
         :raises ConfigError: when the configuration does not fit; nothing is started then.
         """
         asked = Asked.read(config)

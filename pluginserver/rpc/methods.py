@@ -26,6 +26,7 @@ from ..runtime.requests import Peer, Request, Task
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
 from .calls import Context, Control, Start, Step, StepError
+from .clients import UNSEEN, Clients
 from .instances import Instances, none
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
@@ -48,6 +49,7 @@ class Methods:
     :param instances: their instances.
     :param tasks: the events that steps can be for.
     :param ended: told of each event that is over, once, on the thread that owned it.
+    :param clients: the processes that ask, when it is told which.
     """
 
     def __init__(
@@ -56,11 +58,13 @@ class Methods:
         instances: Instances,
         tasks: Tasks,
         ended: Callable[[Event], object] | None = None,
+        clients: Clients | None = None,
     ) -> None:
         self._plugins = plugins
         self._instances = instances
         self._tasks = tasks
         self._ended = ended
+        self._clients = clients
         self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
@@ -155,13 +159,14 @@ class Methods:
             },
         }
 
-    def _start_instance(self, client: int, argument: Any) -> object:
+    def _start_instance(self, pid: int, argument: Any) -> object:
         record = _record("plugin.StartInstance", argument)
         name = _string("Name", record.get("Name"))
         plugin = self._plugins.get(name)
         config = record.get("Config")
         if config is not None and not isinstance(config, (str, bytes)):
             raise RPCError(f"Decoding config: a JSON text is wanted, got {_shown(config)}")
+        client = UNSEEN if self._clients is None else self._clients.get(pid)
         instance = self._instances.start(plugin, config or "{}", client)
         now = self._plugins.get(name)
         if now is not plugin:
