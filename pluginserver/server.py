@@ -46,6 +46,9 @@ if TYPE_CHECKING:
 OnError: TypeAlias = Callable[[Event, BaseException], None]
 """Called with an event and what its handler raised."""
 
+CLOSE_TIME: Final = 2.0
+"""Seconds that the plugins' ``close()`` may take together when the server stops."""
+
 _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
 
@@ -96,6 +99,7 @@ class PluginServer(Listener):
         self._methods: Methods
         self._instances: Instances
         self._housekeeping: Housekeeping
+        self._errands: dict[Errand, None] = {}
         self._reloading = threading.Lock()
         super().__init__(Path(socket), self.options.socket_mode)
 
@@ -178,6 +182,7 @@ class PluginServer(Listener):
             self._started = False
             self.stop_accepting()
             self._drain(self.options.grace if grace is None else grace)
+            self._close_instances()
             self._digest.flush(everything=True)
             for name in self._clock.stop():
                 _log.error(f"the thread {name} could not be ended: its handler does not return")
@@ -189,6 +194,13 @@ class PluginServer(Listener):
         tick = threading.Event()
         while not self._pool.quiet() and monotonic() < deadline:
             tick.wait(0.01)
+
+    def _close_instances(self) -> None:
+        """Let the plugins' objects put away what they hold."""
+        self._instances.close_all()
+        deadline = monotonic() + CLOSE_TIME
+        for errand in list(self._errands):
+            errand.done.wait(max(0.0, deadline - monotonic()))
 
     def _put_away(self) -> None:
         self.release()
@@ -213,7 +225,12 @@ class PluginServer(Listener):
             _log.error("on_error failed", exc_info=failure, **about)
 
     def _in_background(self, what: str, function: Callable[[], None]) -> None:
-        self._pool.submit(Errand(what, function), monotonic())
+        errand = Errand(what, function)
+        for one in list(self._errands):
+            if one.done.is_set():
+                self._errands.pop(one, None)
+        self._errands[errand] = None
+        self._pool.submit(errand, monotonic())
 
     def _from_time_to_time(self) -> float | None:
         """What the clock has done for us; returns in how many seconds again at the latest."""

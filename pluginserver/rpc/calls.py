@@ -11,6 +11,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -144,12 +145,14 @@ class Errand(Request[Context]):
     :param function: does it.
     """
 
-    __slots__ = ("function", "what")
+    __slots__ = ("done", "function", "what")
 
     def __init__(self, what: str, function: Callable[[], None]) -> None:
         super().__init__(_Nobody(), None)
         self.what = what
         self.function = function
+        self.done = threading.Event()
+        """Set when it has come to its end."""
 
     def perform(self, context: Context) -> None:
         """Call the function."""
@@ -159,6 +162,7 @@ class Errand(Request[Context]):
             raise
         except BaseException as error:
             get_logger().error(f"{self.what} failed", exc_info=error)
+        self.done.set()
 
     def refuse(self, why: str) -> bytes:
         """Say that it takes too long, or cannot be done any more."""

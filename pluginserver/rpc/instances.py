@@ -327,6 +327,13 @@ class Instances:
         self.tidy()
         return True
 
+    def close_all(self) -> None:
+        """Close every instance: the server stops."""
+        for instance in self.all():
+            with self._lock:
+                self._take(instance.id)
+        self.tidy()
+
     def tidy(self) -> bool:
         """Have ``close()`` called of the objects whose instances are closed and whose events are over.
 

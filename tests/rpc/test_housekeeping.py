@@ -266,6 +266,32 @@ def test_a_close_that_hangs_keeps_nobody_waiting(serve: Serve) -> None:
         Hangs.go_on.set()
 
 
+def test_the_end_of_the_server_closes_all_but_what_still_runs(serve: Serve) -> None:
+    server = serve(Closes)
+    with Client(server.socket_path) as client:
+        for number in range(20):
+            client.start("closes", json.dumps({"text": str(number)}))
+        client.begin(client.start("closes", '{"text": "busy"}'))
+        server.stop()
+    assert sorted(texts(), key=int) == [str(number) for number in range(20)]
+
+
+def test_a_close_that_hangs_does_not_keep_the_server_from_ending(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pluginserver.server.CLOSE_TIME", 0.1)
+    Hangs.go_on.clear()
+    server = serve(Hangs)
+    with Client(server.socket_path) as client:
+        client.start("hangs")
+    stopping = threading.Thread(target=server.stop)
+    stopping.start()
+    until(lambda: server._pool.stopping.is_set())
+    Hangs.go_on.set()
+    stopping.join(TIMEOUT)
+    assert not stopping.is_alive()
+
+
 # -- without a server, with a clock of our own
 
 
