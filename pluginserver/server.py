@@ -25,7 +25,8 @@ from . import logs
 from .events.event import Event
 from .plugins.refresh import follow_files
 from .plugins.registry import Change, Plugins
-from .rpc.calls import Context, Errand
+from .rpc.background import Background
+from .rpc.calls import Context
 from .rpc.clients import Clients
 from .rpc.frames import notification
 from .rpc.housekeeping import Housekeeping
@@ -99,7 +100,7 @@ class PluginServer(Listener):
         self._methods: Methods
         self._instances: Instances
         self._housekeeping: Housekeeping
-        self._errands: dict[Errand, None] = {}
+        self._background: Background
         self._reloading = threading.Lock()
         super().__init__(Path(socket), self.options.socket_mode)
 
@@ -125,8 +126,11 @@ class PluginServer(Listener):
             try:
                 self.listen()
                 self.plugins.load()
-                self._instances = Instances(self._failed, self._in_background)
                 self._pool = ThreadPool(_worker, self._name, self.options)
+                self._background = Background(
+                    lambda errand: self._pool.submit(errand, monotonic())
+                )
+                self._instances = Instances(self._failed, self._background)
                 clients = Clients(self._pool.watch)
                 self._housekeeping = Housekeeping(
                     self._instances, clients, self.options.instance_timeout, self._pool.counts
@@ -190,17 +194,14 @@ class PluginServer(Listener):
         _log.info("stopped", socket=str(self.socket_path))
 
     def _drain(self, grace: float) -> None:
-        deadline = monotonic() + grace
-        tick = threading.Event()
-        while not self._pool.quiet() and monotonic() < deadline:
-            tick.wait(0.01)
+        _wait(self._pool.quiet, grace)
 
     def _close_instances(self) -> None:
         """Let the plugins' objects put away what they hold."""
         self._instances.close_all()
-        deadline = monotonic() + CLOSE_TIME
-        for errand in list(self._errands):
-            errand.done.wait(max(0.0, deadline - monotonic()))
+        _wait(lambda: not self._background.busy, CLOSE_TIME)
+        if self._background.busy:
+            _log.warning("not every plugin could close its instances before the server stopped")
 
     def _put_away(self) -> None:
         self.release()
@@ -224,14 +225,6 @@ class PluginServer(Listener):
         except Exception as failure:
             _log.error("on_error failed", exc_info=failure, **about)
 
-    def _in_background(self, what: str, function: Callable[[], None]) -> None:
-        errand = Errand(what, function)
-        for one in list(self._errands):
-            if one.done.is_set():
-                self._errands.pop(one, None)
-        self._errands[errand] = None
-        self._pool.submit(errand, monotonic())
-
     def _from_time_to_time(self) -> float | None:
         """What the clock has done for us; returns in how many seconds again at the latest."""
         delays = [self._digest.flush(), self._housekeeping.look(monotonic())]
@@ -252,6 +245,14 @@ class PluginServer(Listener):
 
 def _worker(pool: ThreadPool[Context], name: str, group: str) -> Worker[Context]:
     return Worker(pool, name, group, Context())
+
+
+def _wait(condition: Callable[[], object], timeout: float) -> None:
+    """Wait until a condition holds, so many seconds at most."""
+    deadline = monotonic() + timeout
+    tick = threading.Event()
+    while not condition() and monotonic() < deadline:
+        tick.wait(0.01)
 
 
 def _registry(

@@ -11,9 +11,8 @@ Rules kept here:
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from ..errors import PluginServerError
 from ..events.event import Event, Runners
@@ -102,47 +101,6 @@ class EventCall(Request[Context]):
             event=event.id,
         )
         return replies.ended(packer(), self.message_id, event, event.outcome)
-
-
-class _Nobody:
-    """Who is answered when nobody has asked."""
-
-    pid: Final = 0
-
-    def send(self, data: bytes) -> None:
-        """Nobody reads it."""
-
-
-class Errand(Request[Context]):
-    """What the server does of its own accord, on a thread for control requests.
-
-    :param what: what it does, for the log.
-    :param function: does it.
-    """
-
-    __slots__ = ("done", "function", "what")
-
-    def __init__(self, what: str, function: Callable[[], None]) -> None:
-        super().__init__(_Nobody(), None)
-        self.what = what
-        self.function = function
-        self.done = threading.Event()
-        """Set when it has come to its end."""
-
-    def perform(self, context: Context) -> None:
-        """Call the function."""
-        try:
-            self.function()
-        except Cancelled:
-            raise
-        except BaseException as error:
-            get_logger().error(f"{self.what} failed", exc_info=error)
-        self.done.set()
-
-    def refuse(self, why: str) -> bytes:
-        """Say that it takes too long, or cannot be done any more."""
-        get_logger().error(f"{self.what} has not come to its end: {why}")
-        return b""
 
 
 class Control(Request[Context]):

@@ -25,7 +25,8 @@ from typing import Final
 
 from ..logs import get_logger
 from .clients import Clients
-from .instances import Instance, Instances
+from .instance import Instance
+from .instances import Instances
 
 REPLACED: Final = 60.0
 """Seconds for which an instance must be unused that its process has replaced.  Kong asks for an event right

@@ -23,16 +23,12 @@ Rules kept here:
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final
-
-import attrs
 
 from ..errors import ConfigError, RPCError
 from ..events.event import Event, Handler
@@ -42,127 +38,13 @@ from ..pdk import kong
 from ..plugins.plugin import Configured
 from ..plugins.registry import Plugin
 from .clients import UNSEEN, Client
+from .instance import Asked, Instance
 
 MAX_ID: Final = 2**31 - 1
 """The largest id: what a client's signed 32 bits can hold."""
 
 Background = Callable[[str, Callable[[], None]], None]
 """Calls a function on a thread where it may take its time; the text says what it does, for the log."""
-
-
-@attrs.frozen
-class Asked:
-    """What a ``StartInstance`` says of the configuration besides the plugin's own values.
-
-    :param plugin_id: what Kong knows the configuration by; None when it was not sent.
-    :param digest: the same for the same configuration, whatever its number in Kong's sequence of changes.
-    """
-
-    plugin_id: str | None
-    digest: bytes
-
-    @classmethod
-    def read(cls, config: str | bytes) -> Asked:
-        """Look into the JSON text that Kong sends; one that is not an object is a configuration too."""
-        try:
-            values = json.loads(config)
-        except (ValueError, RecursionError):
-            values = None
-        if not isinstance(values, dict):
-            text = config if isinstance(config, bytes) else config.encode("utf-8", "surrogatepass")
-            return cls(None, hashlib.sha256(text).digest())
-        rest = {key: value for key, value in values.items() if key != "__seq__"}
-        plugin_id = values.get("__plugin_id")
-        return cls(
-            plugin_id if isinstance(plugin_id, str) else None,
-            hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).digest(),
-        )
-
-
-class Instance:
-    """One plugin with one configuration.
-
-    :param instance_id: the number that Kong names it by.
-    :param code: the plugin.
-    :param configured: the object that serves.
-    :param handlers: its handlers by phase.
-    :param client: the process that asked for it.
-    :param asked: what was said of the configuration.
-    :param number: larger than those of all that were started before.
-    """
-
-    __slots__ = (
-        "asked",
-        "client",
-        "code",
-        "configured",
-        "handlers",
-        "id",
-        "number",
-        "plugin",
-        "retired_for",
-        "started",
-        "told",
-    )
-
-    def __init__(
-        self,
-        instance_id: int,
-        code: Plugin,
-        configured: Configured,
-        handlers: dict[str, Handler],
-        client: Client,
-        asked: Asked,
-        number: int,
-    ) -> None:
-        self.id = instance_id
-        self.code = code
-        self.plugin = code.name
-        self.configured = configured
-        self.handlers = handlers
-        self.client = client
-        self.asked = asked
-        self.number = number
-        self.started = int(time.time())
-        self.retired_for: Plugin | None = None
-        """The plugin that its own was replaced by, when it was retired last."""
-        self.told = False
-        """Whether a client was told that it does not exist, since it is retired."""
-
-    def status(self) -> dict[str, Any]:
-        """What ``StartInstance``, ``InstanceStatus`` and ``CloseInstance`` answer."""
-        return {
-            "Name": self.plugin,
-            "Id": self.id,
-            "Config": self.configured.public_config(),
-            "StartTime": self.started,
-        }
-
-    @property
-    def busy(self) -> bool:
-        """Whether an event of its runs, or waits for Kong."""
-        return any(handler.events for handler in self.handlers.values())
-
-    def used(self) -> bool:
-        """Whether an event of it was begun since the last call, or runs."""
-        begun = [handler for handler in self.handlers.values() if handler.used]
-        for handler in begun:
-            handler.used = False
-        return bool(begun) or self.busy
-
-    def shut(self) -> None:
-        """Let no further event begin."""
-        for handler in self.handlers.values():
-            handler.closed = True
-
-    def finish(self) -> None:
-        """Call the object's ``close()``; what it raises is logged."""
-        try:
-            self.configured.close()
-        except BaseException as error:
-            get_logger(plugin=self.plugin, instance=self.id).error(
-                "close() of a plugin failed", exc_info=error
-            )
 
 
 class Instances:
@@ -206,11 +88,12 @@ class Instances:
             old = self._code_that_served(plugin, asked)
             if old is None:
                 raise
-            code, configured = old, old.configure(config)
+            code, configured = old, _configured(old, config, error)
             get_logger(plugin=plugin.name).error(
                 "the plugin that was loaded anew does not take a configuration that its old version serves, "
                 f"which goes on with it: {error}"
             )
+        methods = configured.handlers()
         with self._lock:
             instance_id = self._new_id()
             handlers = {
@@ -223,7 +106,7 @@ class Instances:
                     fail_open=code.on_error == "continue",
                     placement=self._placement(code, phase),
                 )
-                for phase, method in configured.handlers().items()
+                for phase, method in methods.items()
             }
             self.changes += 1
             instance = Instance(
@@ -312,7 +195,9 @@ class Instances:
                 del self._by_id[instance.id]
             used = {*loaded.values(), *(one.code for one in (*self._by_id.values(), *found))}
             self._placements = {
-                key: placement for key, placement in self._placements.items() if key[0] in used
+                key: placement
+                for key, placement in self._placements.items()
+                if key[0] in used or key[0].name not in loaded
             }
         return len(found)
 
@@ -384,6 +269,17 @@ class Instances:
             if same and instance.code is not plugin:
                 return instance.code
         return None
+
+
+def _configured(plugin: Plugin, config: str | bytes, refused: ConfigError) -> Configured:
+    """An object of the old code.
+
+    :raises ConfigError: what the new code said, when the old one refuses it too.
+    """
+    try:
+        return plugin.configure(config)
+    except ConfigError:
+        raise refused from None
 
 
 def none(instance_id: object) -> RPCError:

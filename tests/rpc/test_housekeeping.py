@@ -260,8 +260,10 @@ def test_a_close_that_hangs_keeps_nobody_waiting(serve: Serve) -> None:
     server = serve(Hangs)
     try:
         with Client(server.socket_path) as client:
-            client.call("plugin.CloseInstance", client.start("hangs"))
+            for _ in range(5):
+                client.call("plugin.CloseInstance", client.start("hangs"))
             client.play(client.start("hangs"))
+            assert server._background.busy
     finally:
         Hangs.go_on.set()
 
@@ -290,6 +292,25 @@ def test_a_close_that_hangs_does_not_keep_the_server_from_ending(
     Hangs.go_on.set()
     stopping.join(TIMEOUT)
     assert not stopping.is_alive()
+
+
+def test_close_is_called_of_many_while_one_hangs_for_longer_than_a_request_may(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Hangs.go_on.clear()
+    server = serve(Hangs, Closes, request_timeout=0.3)
+    try:
+        with Client(server.socket_path) as client:
+            client.call("plugin.CloseInstance", client.start("hangs"))
+            for text in "abc":
+                client.call(
+                    "plugin.CloseInstance", client.start("closes", f'{{"text": "{text}"}}')
+                )
+            until(lambda: texts() == ["a", "b", "c"])
+            until(lambda: not server._background.busy)
+    finally:
+        Hangs.go_on.set()
+    assert "close() of the plugin hangs has not come to its end" in capfd.readouterr().err
 
 
 # -- without a server, with a clock of our own

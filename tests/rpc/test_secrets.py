@@ -247,3 +247,30 @@ def test_what_a_plugin_puts_into_its_configuration_breaks_no_status(serve: Serve
         assert config["a"] == "raw \udc80"
         assert client.call("plugin.GetStatus", None)["Plugins"]["poisons"]["Instances"]
     assert msgpack.packb(config, unicode_errors="surrogateescape")
+
+
+class Unshown:
+    """Puts a map that cannot be read into its configuration."""
+
+    name, version, priority = "unshown", "1.0.0", 1
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        class Unreadable(dict[str, Any]):
+            def keys(self) -> Any:
+                raise LookupError("no keys")
+
+            __iter__ = keys
+
+        config["map"] = Unreadable(a=1)
+
+    def access(self, kong: Kong) -> None:
+        kong.call("kong.test")
+
+
+def test_a_configuration_that_cannot_be_shown_is_told_as_empty(serve: Serve) -> None:
+    server = serve(Unshown)
+    with Client(server.socket_path) as client:
+        instance = client.start("unshown")
+        (told,) = client.call("plugin.GetStatus", None)["Plugins"]["unshown"]["Instances"]
+        assert (told["Id"], told["Config"]) == (instance, {})
+        client.play(instance)
