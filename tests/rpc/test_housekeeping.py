@@ -238,6 +238,7 @@ def test_a_close_that_raises_costs_a_line(
             client.call("plugin.CloseInstance", instance)
         until(lambda: len(CLOSED) == 3)
         client.play(client.start("closes", '{"text": "d"}'))
+    server.stop()
     lines = capfd.readouterr().err.splitlines()
     assert len([line for line in lines if "close() of a plugin failed" in line]) == 3
 
