@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import ModuleType, TracebackType
@@ -23,12 +23,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import logs
 from .events.event import Event
-from .plugins.registry import Plugins
+from .plugins.refresh import follow_files
+from .plugins.registry import Change, Plugins
+from .rpc.background import Background
 from .rpc.calls import Context
+from .rpc.clients import Clients
 from .rpc.frames import notification
+from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
-from .rpc.methods import Methods, first_id
+from .rpc.methods import Methods
 from .runtime.clock import Clock
 from .runtime.connection import Connection
 from .runtime.listener import Listener
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
 
 OnError: TypeAlias = Callable[[Event, BaseException], None]
 """Called with an event and what its handler raised."""
+
+CLOSE_TIME: Final = 2.0
+"""Seconds that the plugins' ``close()`` may take together when the server stops."""
 
 _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
@@ -91,6 +98,10 @@ class PluginServer(Listener):
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
         self._methods: Methods
+        self._instances: Instances
+        self._housekeeping: Housekeeping
+        self._background: Background
+        self._reloading = threading.Lock()
         super().__init__(Path(socket), self.options.socket_mode)
 
     def __enter__(self) -> PluginServer:
@@ -115,10 +126,17 @@ class PluginServer(Listener):
             try:
                 self.listen()
                 self.plugins.load()
-                instances = Instances(first_id(), self._failed)
                 self._pool = ThreadPool(_worker, self._name, self.options)
-                self._methods = Methods(self.plugins, instances, self._pool)
-                self._clock = Clock(self._pool, f"{self._name}-clock", self._digest.flush)
+                self._background = Background(
+                    lambda errand: self._pool.submit(errand, monotonic())
+                )
+                self._instances = Instances(self._failed, self._background)
+                clients = Clients(self._pool.watch)
+                self._housekeeping = Housekeeping(
+                    self._instances, clients, self.options.instance_timeout, self._pool.counts
+                )
+                self._methods = Methods(self.plugins, self._instances, self._pool, clients=clients)
+                self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
             except BaseException:
                 self._put_away()
                 raise
@@ -134,6 +152,22 @@ class PluginServer(Listener):
         raises."""
         with self:
             self._stop_requested.wait()
+
+    def reload(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
+        """Load the plugins whose files have changed, beside the code that runs; from any thread.
+
+        Running events end on the old code.  The next event for an instance of a plugin that was loaded
+        anew has Kong start a new one.  A plugin that cannot be loaded leaves its old version serving, and so
+        does one whose file is gone.  What happens is logged.
+
+        :param changed: files that changed, besides those whose time stamp tells it.
+        :returns: what became of the plugins, in order.
+        """
+        with self._reloading:
+            changes = follow_files(self.plugins, changed)
+            if self._started:
+                self._instances.retire(self.plugins.all())
+        return changes
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
@@ -152,6 +186,7 @@ class PluginServer(Listener):
             self._started = False
             self.stop_accepting()
             self._drain(self.options.grace if grace is None else grace)
+            self._close_instances()
             self._digest.flush(everything=True)
             for name in self._clock.stop():
                 _log.error(f"the thread {name} could not be ended: its handler does not return")
@@ -159,10 +194,14 @@ class PluginServer(Listener):
         _log.info("stopped", socket=str(self.socket_path))
 
     def _drain(self, grace: float) -> None:
-        deadline = monotonic() + grace
-        tick = threading.Event()
-        while not self._pool.quiet() and monotonic() < deadline:
-            tick.wait(0.01)
+        _wait(self._pool.quiet, grace)
+
+    def _close_instances(self) -> None:
+        """Let the plugins' objects put away what they hold."""
+        self._instances.close_all()
+        _wait(lambda: not self._background.busy, CLOSE_TIME)
+        if self._background.busy:
+            _log.warning("not every plugin could close its instances before the server stopped")
 
     def _put_away(self) -> None:
         self.release()
@@ -186,6 +225,11 @@ class PluginServer(Listener):
         except Exception as failure:
             _log.error("on_error failed", exc_info=failure, **about)
 
+    def _from_time_to_time(self) -> float | None:
+        """What the clock has done for us; returns in how many seconds again at the latest."""
+        delays = [self._digest.flush(), self._housekeeping.look(monotonic())]
+        return min((delay for delay in delays if delay is not None), default=None)
+
     # -- what socketserver calls
 
     def process_request(self, request: Any, _client_address: Any) -> None:
@@ -201,6 +245,14 @@ class PluginServer(Listener):
 
 def _worker(pool: ThreadPool[Context], name: str, group: str) -> Worker[Context]:
     return Worker(pool, name, group, Context())
+
+
+def _wait(condition: Callable[[], object], timeout: float) -> None:
+    """Wait until a condition holds, so many seconds at most."""
+    deadline = monotonic() + timeout
+    tick = threading.Event()
+    while not condition() and monotonic() < deadline:
+        tick.wait(0.01)
 
 
 def _registry(

@@ -29,6 +29,7 @@ from .exit import leave
 
 if TYPE_CHECKING:
     from ..plugins.registry import Plugins
+    from ..server import PluginServer
 
 COMMANDS: Final = {"dev": "pluginserver.dev"}
 """Sub-commands, and the modules whose ``main(arguments)`` runs them and returns the exit code."""
@@ -161,7 +162,22 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
 
     logs.configure(options.log_level or "info", options.log_format)
     chosen: Any = {name: getattr(options, name) for name in OPTIONS}
-    serve(PluginServer(socket, watch_parent=True, **chosen, **sources))
+    kind = _watching_server() if getattr(options, "watch", False) else PluginServer
+    serve(kind(socket, watch_parent=True, **chosen, **sources))
+
+
+def _watching_server() -> type[PluginServer]:
+    """The kind of server that ``-watch`` asks for.
+
+    :raises PluginServerError: when what it needs is not installed.
+    """
+    try:
+        from .watch import WatchingServer
+    except ModuleNotFoundError as error:
+        raise PluginServerError(
+            f"-watch needs {error.name}, which is not installed: run pip install 'pluginserver[dev]'"
+        ) from None
+    return WatchingServer
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -182,6 +198,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         default=".",
         help="where the plugins are; default: the current directory",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="load plugins again when their files change; needs the extra pluginserver[dev]",
     )
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument(

@@ -85,6 +85,8 @@ class Handler:
 
     __slots__ = (
         "call",
+        "closed",
+        "events",
         "fail_open",
         "failed",
         "forbidden",
@@ -93,6 +95,7 @@ class Handler:
         "placement",
         "plugin",
         "request_timeout",
+        "used",
     )
 
     def __init__(
@@ -115,6 +118,13 @@ class Handler:
         self.forbidden = FORBIDDEN[phase]
         self.placement = placement or Placement()
         self.request_timeout = request_timeout
+        self.events: dict[Event, None] = {}
+        """Its events that are not over; who begins one puts it in."""
+        self.closed = False
+        """Whether no event may begin any more; stored before ``events`` is looked at, and looked at after an
+        event was put in: of two threads at least one sees what the other did."""
+        self.used = False
+        """Whether an event has begun since somebody looked."""
 
     def refusal(self, text: str, how: str = "refused") -> Outcome:
         """How an event ends that came to no good end of its own; ``text`` says why.
@@ -196,6 +206,7 @@ class Event(Task):
 
     def end(self) -> None:
         """Give the runner back, if there is one that can be used again."""
+        self.handler.events.pop(self, None)
         try:
             runner = self.runner
         except AttributeError:

@@ -22,11 +22,13 @@ import attrs
 
 from ..errors import ConfigError, PluginError, SchemaError
 from ..logs import get_logger
-from ..schema.infer import infer, plugin_schema, public_values
+from ..schema.infer import infer, jsonable, plugin_schema, public_values
+from ..schema.secret_repr import hide_secrets
 from ..spec import remarks
 from ..spec.limits import EXACT
 from ..spec.phases import PHASES
-from ..spec.wording import describe_error
+from ..spec.secrets import concealed, masked, secrets_in
+from ..spec.wording import describe_error, is_users_interrupt
 
 if TYPE_CHECKING:
     from ..schema.decode import Decoder
@@ -50,6 +52,8 @@ class Configured:
 
     object: Any
     _phases: tuple[str, ...]
+    _record: dict[str, Any]
+    """The schema of the configuration."""
     _values: dict[str, Any] | None
     """What a class that is not an attrs class was given."""
 
@@ -57,14 +61,26 @@ class Configured:
         """The object's handlers, by phase; each takes ``kong``."""
         return {phase: getattr(self.object, phase) for phase in self._phases}
 
+    @property
+    def closes(self) -> bool:
+        """Whether the object's class has a method ``close()``."""
+        return callable(getattr(type(self.object), "close", None))
+
+    def close(self) -> None:
+        """Call the object's ``close()``; it raises whatever that raises."""
+        self.object.close()
+
     def public_config(self) -> dict[str, Any]:
-        """The configuration as JSON values.
+        """The configuration as JSON values, without its secrets.
 
         :returns: the fields of an attrs object as they are now; the dict that any other was given.
         """
         if self._values is None:
-            return public_values(self.object, lenient=True)
-        return self._values
+            values = public_values(self.object, lenient=True)
+        else:
+            values = jsonable(self._values, lenient=True)
+        shown: dict[str, Any] = masked(self._record, values)
+        return shown
 
 
 @attrs.frozen(eq=False)
@@ -99,6 +115,12 @@ class Plugin:
     _cls: type
     _decoders: list[Decoder] = attrs.field(factory=list, init=False, repr=False)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """The schema of the configuration: a field of type ``record``."""
+        found: dict[str, Any] = self.schema["fields"][0]["config"]
+        return found
+
     def describe(self) -> dict[str, Any]:
         """What ``GetPluginInfo`` and the dumps tell Kong."""
         return {
@@ -120,19 +142,26 @@ class Plugin:
         from ..schema.decode import Decoder, read_object
 
         values = read_object(config)
+        secrets = secrets_in(self.record, values)
         try:
             if attrs.has(self._cls):
                 if not self._decoders:
                     self._decoders.append(Decoder(self._cls))
-                return Configured(self._decoders[0].decode(values), self.phases, None)
-            return Configured(self._construct(values), self.phases, values)
+                made = self._decoders[0].decode(values)
+                return Configured(made, self.phases, self.record, None)
+            return Configured(self._construct(values), self.phases, self.record, values)
         except ConfigError as error:
-            raise ConfigError(f"{error} (plugin {self.name})") from error.__cause__
+            text = concealed(str(error), secrets)
+            if text is None:
+                text = "Decoding config: it was refused, and why is not shown: the text may hold a secret"
+            raise ConfigError(f"{text} (plugin {self.name})") from error.__cause__
 
     def _construct(self, values: dict[str, Any]) -> Any:
         try:
             return self._cls(values) if _has_constructor(self._cls) else self._cls()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_users_interrupt(error):
+                raise
             raise ConfigError(
                 f"Decoding config: {self._cls.__name__} was refused: {describe_error(error)}"
             ) from error
@@ -284,6 +313,8 @@ def _schema(name: str, cls: type, module: Mapping[str, Any]) -> dict[str, Any]:
         schema = plugin_schema(name, inferred if given is None else given, module)
     except TypeError as error:
         raise SchemaError(f"{error}: use what JSON can hold") from error
+    if attrs.has(cls):
+        hide_secrets(cls, schema["fields"][0]["config"])
     _remark(name, schema["fields"], inferred=given is None)
     return schema
 
