@@ -191,6 +191,10 @@ class Event(Task):
         """Whether it waits for a callback in which Kong itself waits for somebody."""
         return self.asked in PATIENT
 
+    def look(self) -> None:
+        """Tell the placement what the handler holds at its callback."""
+        self.handler.placement.look(self.runner.gr_frame)
+
     def cancel(self, why: str) -> None:
         """Unwind the handler, which waits in a callback that nobody will answer."""
         if self.outcome is None:

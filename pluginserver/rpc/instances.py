@@ -15,11 +15,12 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import RPCError
 from ..events.event import Event, Handler
 from ..events.placement import Placement
+from ..logs import get_logger
 from ..pdk import kong
 from ..plugins.registry import Plugin
 
@@ -58,6 +59,19 @@ class Instance:
         }
 
 
+class Placed(NamedTuple):
+    """Where the events of one phase of one plugin run.
+
+    :param placement: ``"own"``, ``"shared"`` or ``"trial"``.
+    :param reason: why, with file and line where there are any.
+    """
+
+    plugin: str
+    phase: str
+    placement: str
+    reason: str
+
+
 class Instances:
     """The instances of one server.
 
@@ -70,7 +84,8 @@ class Instances:
         self._failed = failed
         self._lock = threading.Lock()
         self._by_id: dict[int, Instance] = {}
-        self._placements: dict[tuple[str, str], Placement] = {}
+        self._placements: dict[str, tuple[Plugin, dict[str, Placement]]] = {}
+        """By plugin, as it was loaded last, and phase."""
         self._last_start: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
 
@@ -83,6 +98,7 @@ class Instances:
         configured = plugin.configure(config)
         with self._lock:
             instance_id = next(self._ids)
+            placements = self._placements_of(plugin)
             handlers = {
                 phase: Handler(
                     plugin.name,
@@ -91,7 +107,7 @@ class Instances:
                     partial(method, kong),
                     self._failed,
                     fail_open=plugin.on_error == "continue",
-                    placement=self._placements.setdefault((plugin.name, phase), Placement(plugin.threads)),
+                    placement=placements[phase],
                 )
                 for phase, method in configured.handlers().items()
             }
@@ -99,6 +115,28 @@ class Instances:
             self._by_id[instance_id] = instance
             self._last_start[plugin.name] = instance.started
         return instance
+
+    def _placements_of(self, plugin: Plugin) -> dict[str, Placement]:
+        """Where a plugin's phases run: judged anew when it was loaded again; under the lock."""
+        known = self._placements.get(plugin.name)
+        if known is None or known[0] is not plugin:
+            ties = plugin.thread_ties()
+            log = get_logger(plugin=plugin.name)
+            placements = {
+                phase: Placement(plugin.threads, ties, log.bind(phase=phase))
+                for phase in plugin.phases
+            }
+            known = self._placements[plugin.name] = plugin, placements
+        return known[1]
+
+    def placements(self) -> list[Placed]:
+        """Where the phases of the plugins that have had an instance run, and why."""
+        with self._lock:
+            return [
+                Placed(name, phase, placement.name, placement.reason)
+                for name, (_, placements) in self._placements.items()
+                for phase, placement in placements.items()
+            ]
 
     def get(self, instance_id: int) -> Instance:
         """The instance with that id.

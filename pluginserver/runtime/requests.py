@@ -52,14 +52,33 @@ class Placement(Protocol):
     def inline(self) -> bool:
         """Whether they share it."""
 
-    def slow_inline(self, now: float) -> None:
-        """Note a slice over :data:`SLOW` on the leader; ``now`` is on the monotonic clock."""
+    @property
+    def watched(self) -> bool:
+        """Whether slices on the leader are measured (:mod:`.usage`)."""
 
-    def blocked(self) -> None:
-        """Note a slice so long that the leader was replaced."""
+    @property
+    def open(self) -> bool:
+        """Whether it is not decided that they never share it: then suspended ones are looked at."""
 
-    def ended_on_worker(self, slow: bool) -> None:
-        """Note the end of a task on a thread of its own, and whether a slice was slow."""
+    def quick_inline(self) -> None:
+        """Note a slice on the leader that was watched, and not over :data:`SLOW`."""
+
+    def slow_inline(self, now: float, blocked: float | None) -> None:
+        """Note a slice over :data:`SLOW` that began on the leader.
+
+        :param now: seconds on the monotonic clock.
+        :param blocked: for how many seconds of it the thread was blocked; None when it was not measured.
+        """
+
+    def replaced(self, now: float) -> None:
+        """Note a slice so long that the leader was replaced; ``now`` is on the monotonic clock."""
+
+    def ended_on_worker(self, slow: bool, now: float) -> None:
+        """Note the end of a task on a thread of its own; it may take its time.
+
+        :param slow: whether a slice was slow.
+        :param now: seconds on the monotonic clock.
+        """
 
 
 class Task:
@@ -93,6 +112,10 @@ class Task:
     @property
     def patient(self) -> bool:
         """Whether it waits for something that may take its time, and is not to be given up early."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Tell its placement what it holds where it is suspended; on its thread, which is not the leader."""
         raise NotImplementedError
 
     def cancel(self, why: str) -> None:

@@ -21,6 +21,7 @@ from .interrupts import Cancelled
 from .pool import ThreadPool
 from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task, Work
 from .thread import PoolThread
+from .usage import Usage
 
 BATCH: Final = 64
 """Ready connections taken in one poll."""
@@ -43,6 +44,8 @@ class Worker(PoolThread, Generic[C]):
         self._pool = pool
         self._context = context
         self._ended = False
+        self._usage: Usage | None = None
+        """The reading at the beginning of a slice that is watched."""
 
     # -- the thread's life
 
@@ -138,6 +141,8 @@ class Worker(PoolThread, Generic[C]):
         self.current = work
         self.began = monotonic()
         if leading:
+            if task is not None and task.placement.watched:
+                self._usage = Usage()
             self.leadership.release()
         try:
             work.perform(self._context)
@@ -166,25 +171,35 @@ class Worker(PoolThread, Generic[C]):
                 self._pool.answer(work, work.reply)
 
     def _settle_task(self, work: Work, task: Task, mine: bool, slow: bool, now: float) -> None:
-        if slow:
-            if self.leading:
-                task.placement.slow_inline(now)
-            else:
-                task.slow = True
+        placement = task.placement
+        if slow or self._usage is not None:
+            self._judge(task, slow, now)
         if task.raised is not None:
             task.report()
         if mine and work.suspended:
             task.since = now
             if not self.leading:
                 self.parked = task
+                if placement.open:
+                    task.look()
             self._pool.waiting[task.id] = task
         elif not mine and not isinstance(work, Cancel) and task.suspended:
             self._cancel(task, LATE)
         else:
             self.live -= 1
             if not self.leading:
-                task.placement.ended_on_worker(task.slow)
+                placement.ended_on_worker(task.slow, now)
             task.end()
+
+    def _judge(self, task: Task, slow: bool, now: float) -> None:
+        """Tell what is known of a slice that was slow, or watched."""
+        usage, self._usage = self._usage, None
+        if not slow:
+            task.placement.quick_inline()
+        elif self.leading or usage is not None:
+            task.placement.slow_inline(now, None if usage is None else usage.blocked())
+        if slow and not self.leading:
+            task.slow = True
 
     # -- as the leader
 
