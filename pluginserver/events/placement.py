@@ -71,7 +71,8 @@ class Placement:
     """Where the events of one phase of one plugin run, and what is known of them.
 
     :param chosen: ``"own"`` or ``"shared"`` when the plugin says so itself: then nothing is judged, but that
-        a slice which has the leader replaced ends a shared placement for a trial of its slices.
+        :data:`STRIKES` slices which have the leader replaced within :data:`WINDOW` end a shared placement
+        for a trial of its slices.
     :param judge: what knows the plugin's source; without it only slices are judged.
     :param log: where decisions are told.
     """
@@ -130,7 +131,8 @@ class Placement:
 
     def replaced(self, now: float) -> None:
         """Note a slice so long that the leader was replaced; ``now`` is on the monotonic clock."""
-        self._retry("a slice had the leader replaced", now)
+        if self._chosen is None or self._strike(now):
+            self._retry("the leader had to be replaced", now)
 
     def quick_inline(self) -> None:
         """Note a slice that was watched, and not slow."""
@@ -157,10 +159,14 @@ class Placement:
                     " it waits for something else than Kong"
                 )
                 return
+        if self._strike(now):
+            self._retry(f"{STRIKES} slices were slow within {WINDOW:.0f} s", now)
+
+    def _strike(self, now: float) -> bool:
+        """Count one; whether they are too many now."""
         self._strikes = [at for at in self._strikes if now - at < WINDOW]
         self._strikes.append(now)
-        if len(self._strikes) >= STRIKES:
-            self._retry(f"{STRIKES} slices were slow within {WINDOW:.0f} s", now)
+        return len(self._strikes) >= STRIKES
 
     # -- on workers
 
@@ -217,7 +223,7 @@ class Placement:
             self.inline = False
             self._fast = 0
             self._strikes.clear()
-            halved = min(int((now - self._since) / FORGIVEN), LAST_TRIAL.bit_length())
+            halved = min(int(max(0.0, now - self._since) / FORGIVEN), LAST_TRIAL.bit_length())
             self._trial = max(FIRST_TRIAL, min(2 * self._trial >> halved, LAST_TRIAL))
             self.reason = f"{reason}, a trial of {self._trial} events is not over"
         self._tell(f"its events have threads of their own for now: {self.reason}")
