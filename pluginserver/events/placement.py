@@ -178,7 +178,7 @@ class Placement:
         if self._judge is not None and self.open:
             held = self._judge.held(frame)
             if held is not None:
-                self._keep(held)
+                self._keep(self._judge.reason() or held)
 
     def ended_on_worker(self, slow: bool, now: float) -> None:
         """Note the end of an event on a thread of its own.
