@@ -51,9 +51,6 @@ LAST_TRIAL: Final = 4096
 FORGIVEN: Final = 60.0
 """Seconds inline after which the next trial is half as long."""
 
-WATCHED: Final = 1000
-"""So many slices are watched closely after a phase became inline, and again after one that was slow."""
-
 NO_JUDGE: Final = "nothing in it was judged"
 
 
@@ -84,7 +81,6 @@ class Placement:
         "_judge",
         "_lock",
         "_log",
-        "_quick",
         "_repeats",
         "_since",
         "_strikes",
@@ -92,15 +88,12 @@ class Placement:
         "inline",
         "open",
         "reason",
-        "watched",
     )
 
     def __init__(
         self, chosen: str | None = None, judge: Judge | None = None, log: Logger | None = None
     ) -> None:
         self.inline = False
-        self.watched = False
-        """Whether the slices on the leader are to be measured."""
         self.open = True
         """Whether the events may still become inline."""
         self.reason = f"a trial of {FIRST_TRIAL} events is not over"
@@ -113,7 +106,6 @@ class Placement:
         self._blocked: list[float] = []
         self._fast = 0
         self._trial = FIRST_TRIAL
-        self._quick = 0
         self._since = 0.0
         if chosen == "own":
             self._keep('the plugin says threads = "own"')
@@ -134,12 +126,6 @@ class Placement:
         if self._chosen is None or self._strike(now):
             self._retry("the leader had to be replaced", now)
 
-    def quick_inline(self) -> None:
-        """Note a slice that was watched, and not slow."""
-        self._quick -= 1
-        if self._quick <= 0:
-            self.watched = False
-
     def slow_inline(self, now: float, blocked: float | None) -> None:
         """Note a slow slice that began on the leader.
 
@@ -148,8 +134,6 @@ class Placement:
         """
         if self._chosen is not None:
             return
-        self.watched = True
-        self._quick = WATCHED
         if blocked is not None and blocked > BLOCKED:
             self._blocked = [at for at in self._blocked if now - at < REMEMBERED]
             self._blocked.append(now)
@@ -210,8 +194,6 @@ class Placement:
                 return
             self.reason = reason
             self._since = now
-            self._quick = WATCHED
-            self.watched = self._chosen is None
             self.inline = True
         self._tell(f"its events share a thread: {reason}")
 
@@ -233,7 +215,7 @@ class Placement:
         with self._lock:
             if not self.open:
                 return
-            self.open = self.inline = self.watched = False
+            self.open = self.inline = False
             self.reason = reason
         self._log.info(f"each of its events has a thread of its own: {reason}")
 

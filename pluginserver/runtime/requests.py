@@ -53,21 +53,14 @@ class Placement(Protocol):
         """Whether they share it."""
 
     @property
-    def watched(self) -> bool:
-        """Whether slices on the leader are measured (:mod:`.usage`)."""
-
-    @property
     def open(self) -> bool:
         """Whether it is not decided that they never share it: then suspended ones are looked at."""
-
-    def quick_inline(self) -> None:
-        """Note a slice on the leader that was watched, and not over :data:`SLOW`."""
 
     def slow_inline(self, now: float, blocked: float | None) -> None:
         """Note a slice over :data:`SLOW` that began on the leader.
 
         :param now: seconds on the monotonic clock.
-        :param blocked: for how many seconds of it the thread was blocked; None when it was not measured.
+        :param blocked: for how many seconds of it the thread was blocked; None when that is not known.
         """
 
     def replaced(self, now: float) -> None:

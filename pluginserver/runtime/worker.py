@@ -21,7 +21,7 @@ from .interrupts import Cancelled
 from .pool import ThreadPool
 from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task, Work
 from .thread import PoolThread
-from .usage import Usage
+from .usage import FRESH, Usage
 
 BATCH: Final = 64
 """Ready connections taken in one poll."""
@@ -45,7 +45,7 @@ class Worker(PoolThread, Generic[C]):
         self._context = context
         self._ended = False
         self._usage: Usage | None = None
-        """The reading at the beginning of a slice that is watched."""
+        """Taken shortly before the slice at hand, while this thread leads or has just been replaced."""
 
     # -- the thread's life
 
@@ -141,8 +141,6 @@ class Worker(PoolThread, Generic[C]):
         self.current = work
         self.began = monotonic()
         if leading:
-            if task is not None and task.placement.watched:
-                self._usage = Usage()
             self.leadership.release()
         try:
             work.perform(self._context)
@@ -164,16 +162,16 @@ class Worker(PoolThread, Generic[C]):
         self.current = None
         task = work.task
         if task is not None:
-            self._settle_task(work, task, mine, now - began > SLOW, now)
+            self._settle_task(work, task, mine, now - began, now)
         if isinstance(work, Request):
             self._pool.in_flight.pop(work, None)
             if mine:
                 self._pool.answer(work, work.reply)
 
-    def _settle_task(self, work: Work, task: Task, mine: bool, slow: bool, now: float) -> None:
+    def _settle_task(self, work: Work, task: Task, mine: bool, took: float, now: float) -> None:
         placement = task.placement
-        if slow or self._usage is not None:
-            self._judge(task, slow, now)
+        if took > SLOW:
+            self._judge(task, took, now)
         if task.raised is not None:
             task.report()
         if mine and work.suspended:
@@ -191,14 +189,12 @@ class Worker(PoolThread, Generic[C]):
                 placement.ended_on_worker(task.slow, now)
             task.end()
 
-    def _judge(self, task: Task, slow: bool, now: float) -> None:
-        """Tell what is known of a slice that was slow, or watched."""
-        usage, self._usage = self._usage, None
-        if not slow:
-            task.placement.quick_inline()
-        elif self.leading or usage is not None:
-            task.placement.slow_inline(now, None if usage is None else usage.blocked())
-        if slow and not self.leading:
+    def _judge(self, task: Task, took: float, now: float) -> None:
+        """Tell what is known of a slow slice."""
+        if self._usage is not None:
+            task.placement.slow_inline(now, self._usage.blocked(took))
+            self._usage = Usage()
+        if not self.leading:
             task.slow = True
 
     # -- as the leader
@@ -208,6 +204,7 @@ class Worker(PoolThread, Generic[C]):
         self.leadership = threading.Lock()
         self.leadership.acquire()
         self.leading = True
+        self._usage = Usage()
         unfinished = self._pool.reading
         while self.leading:
             try:
@@ -222,6 +219,7 @@ class Worker(PoolThread, Generic[C]):
                 self._pool.log.error("the leader failed, and goes on", exc_info=error)
                 self._pool.counts["leader_failures"] += 1
                 self._pool.stopping.wait(PAUSE)
+        self._usage = None
 
     def _turn(self) -> None:
         """Do what was posted, wait for clients, and serve those that are ready."""
@@ -241,6 +239,8 @@ class Worker(PoolThread, Generic[C]):
         pool.active = True
         if pool.dozing:
             pool.wake_clock()
+        if self._usage is None or monotonic() - self._usage.at > FRESH:
+            self._usage = Usage()
         for fd, mask in ready:
             client = pool.connections.get(fd)
             if client is not None:

@@ -12,7 +12,6 @@ from pluginserver.events.placement import (
     LAST_TRIAL,
     REMEMBERED,
     STRIKES,
-    WATCHED,
     WINDOW,
     Placement,
 )
@@ -174,21 +173,6 @@ def test_trials_double_up_to_a_limit_and_shrink_again() -> None:
     now += 1000 * FORGIVEN
     placement.replaced(now)
     assert length_of_trial(placement, now) == FIRST_TRIAL
-
-
-def test_slices_are_watched_after_a_trial_and_after_a_slow_one() -> None:
-    placement = Placement()
-    assert not placement.watched
-    fast_events(placement, FIRST_TRIAL)
-    for _ in range(WATCHED):
-        assert placement.watched
-        placement.quick_inline()
-    assert not placement.watched
-    placement.slow_inline(0.0, None)
-    assert placement.watched
-    for _ in range(WATCHED):
-        placement.quick_inline()
-    assert not placement.watched
 
 
 def test_a_plugin_may_choose_threads_of_its_own() -> None:

@@ -18,10 +18,11 @@ needs_schedstat = pytest.mark.skipif(
 def test_a_thread_that_sleeps_is_blocked() -> None:
     start = Usage()
     time.sleep(0.1)
-    blocked = start.blocked()
+    blocked = start.blocked(100.0)
     if start.waited is not None:
         assert blocked is not None
         assert 0.05 < blocked < 10
+        assert start.blocked(0.01) == 0.01
 
 
 @needs_schedstat
@@ -29,7 +30,7 @@ def test_a_thread_that_computes_is_not() -> None:
     start, until = Usage(), time.thread_time() + 0.1
     while time.thread_time() < until:
         pass
-    blocked = start.blocked()
+    blocked = start.blocked(100.0)
     assert blocked is not None
     assert blocked < 0.05
 
@@ -49,7 +50,7 @@ def test_a_thread_that_waits_for_the_interpreter_beside_one_that_computes_is_not
         for _ in range(20):
             time.sleep(0)  # gives the interpreter away, and waits 5 ms to get it back
         wall = time.monotonic() - start.at
-        blocked = start.blocked()
+        blocked = start.blocked(100.0)
     finally:
         over.set()
         neighbour.join()
@@ -65,7 +66,7 @@ def test_where_the_system_does_not_tell_nothing_is_blocked(
     monkeypatch.setattr(usage, "SCHEDSTAT", "/proc/absent")
     start = Usage()
     assert start.waited is None
-    assert start.blocked() is None
-    assert known.blocked() is None
+    assert start.blocked(100.0) is None
+    assert known.blocked(100.0) is None
     monkeypatch.setattr(usage, "SCHEDSTAT", "/dev/null")
     assert Usage().waited is None
