@@ -8,6 +8,7 @@ begins on threads of its own, and has to earn its place on the leader's.  Its st
     TRIAL  --> SHARED  a row of events without a slow slice, and nothing that ties
     TRIAL  --> OWN     something ties it to its thread: until the plugin is loaded again
     SHARED --> TRIAL   the leader had to be replaced, or STRIKES slow slices within WINDOW
+    TRIAL  --> SHARED  the slice for which it was replaced has only waited for a processor
     SHARED --> OWN     STRIKES slices that blocked: until the plugin is loaded again
 
 Rules kept here:
@@ -31,6 +32,8 @@ from types import FrameType
 from typing import Final, Protocol
 
 from ..logs import Logger, Repeats, get_logger
+from ..runtime.requests import SLOW
+from ..runtime.usage import Spent
 
 STRIKES: Final = 3
 """One slow slice may be the scheduler's doing, or a garbage collection."""
@@ -82,6 +85,7 @@ class Placement:
         "_lock",
         "_log",
         "_repeats",
+        "_shared",
         "_since",
         "_strikes",
         "_trial",
@@ -106,6 +110,8 @@ class Placement:
         self._blocked: list[float] = []
         self._fast = 0
         self._trial = FIRST_TRIAL
+        self._shared: str | None = None
+        """Why it was inline until the leader was replaced; None when that was not the last that happened."""
         self._since = 0.0
         if chosen == "own":
             self._keep('the plugin says threads = "own"')
@@ -124,17 +130,23 @@ class Placement:
     def replaced(self, now: float) -> None:
         """Note a slice so long that the leader was replaced; ``now`` is on the monotonic clock."""
         if self._chosen is None or self._strike(now):
-            self._retry("the leader had to be replaced", now)
+            shared = self.reason
+            if self._retry("the leader had to be replaced", now):
+                self._shared = shared
 
-    def slow_inline(self, now: float, blocked: float | None) -> None:
+    def slow_inline(self, now: float, spent: Spent | None) -> None:
         """Note a slow slice that began on the leader.
 
         :param now: seconds on the monotonic clock.
-        :param blocked: for how many seconds of it the thread was blocked; None when that is not known.
+        :param spent: where its time went; None when that is not known.
         """
+        if spent is not None and max(spent.computed, spent.blocked) <= SLOW:
+            self._acquit(now)
+            return
         if self._chosen is not None:
             return
-        if blocked is not None and blocked > BLOCKED:
+        blocked = 0.0 if spent is None else spent.blocked
+        if blocked > BLOCKED:
             self._blocked = [at for at in self._blocked if now - at < REMEMBERED]
             self._blocked.append(now)
             if len(self._blocked) >= STRIKES:
@@ -193,15 +205,23 @@ class Placement:
             if self.inline or not self.open:
                 return
             self.reason = reason
+            self._shared = None
             self._since = now
             self.inline = True
         self._tell(f"its events share a thread: {reason}")
 
-    def _retry(self, reason: str, now: float) -> None:
-        """Give the phase's events threads of their own, and try again."""
+    def _acquit(self, now: float) -> None:
+        """Take back that the leader was replaced for a slice that could not help it."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            self._trial = max(FIRST_TRIAL, self._trial // 2)
+            self._share(shared, now)
+
+    def _retry(self, reason: str, now: float) -> bool:
+        """Give the phase's events threads of their own, and try again; False when they have them."""
         with self._lock:
             if not self.inline:
-                return
+                return False
             self.inline = False
             self._fast = 0
             self._strikes.clear()
@@ -209,6 +229,7 @@ class Placement:
             self._trial = max(FIRST_TRIAL, min(2 * self._trial >> halved, LAST_TRIAL))
             self.reason = f"{reason}, a trial of {self._trial} events is not over"
         self._tell(f"its events have threads of their own for now: {self.reason}")
+        return True
 
     def _keep(self, reason: str) -> None:
         """Give the phase's events threads of their own, for good."""

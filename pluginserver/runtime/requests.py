@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from .interrupts import Interruptible
+from .usage import Spent
 
 C = TypeVar("C")
 """What a thread keeps for the requests that it runs."""
@@ -56,11 +57,11 @@ class Placement(Protocol):
     def open(self) -> bool:
         """Whether it is not decided that they never share it: then suspended ones are looked at."""
 
-    def slow_inline(self, now: float, blocked: float | None) -> None:
+    def slow_inline(self, now: float, spent: Spent | None) -> None:
         """Note a slice over :data:`SLOW` that began on the leader.
 
         :param now: seconds on the monotonic clock.
-        :param blocked: for how many seconds of it the thread was blocked; None when that is not known.
+        :param spent: where its time went; None when that is not known.
         """
 
     def replaced(self, now: float) -> None:

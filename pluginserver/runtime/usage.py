@@ -6,15 +6,15 @@ only for the part of its wall time in which its thread had no processor and wait
 thread of the process computed.  Rules kept here:
 
 * a reading costs system calls, so the leader takes one after a poll, when the last one is not
-  :data:`FRESH` any more, and none for a slice that is quick;
-* where the system does not tell for how long a thread waited for a processor, nothing counts as blocked.
+  :data:`FRESH` any more, and none for a slice that is quick; a worker takes one for each slice of a trial;
+* where the system does not tell for how long a thread waited for a processor, nothing is made up.
 """
 
 from __future__ import annotations
 
 import os
 from time import monotonic, process_time
-from typing import Final
+from typing import Final, NamedTuple
 
 FRESH: Final = 0.002
 """Seconds for which a reading stands for the beginning of a slice.
@@ -27,36 +27,53 @@ SCHEDSTAT: Final = "/proc/thread-self/schedstat"
 """Nanoseconds on a processor, nanoseconds of waiting for one, and the number of its turns."""
 
 
+class Spent(NamedTuple):
+    """Where the time of a slice went, in seconds.
+
+    :param computed: its thread computed, at least.
+    :param blocked: it was blocked, and nothing else explains why it did not go on.
+    :param waited: it waited for a processor.
+    """
+
+    computed: float
+    blocked: float
+    waited: float
+
+
 class Usage:
     """A reading, of the thread that takes it."""
 
-    __slots__ = ("at", "computed", "waited")
+    __slots__ = ("_own", "_process", "at")
 
     def __init__(self) -> None:
         self.at = monotonic()
-        self.computed = process_time()
-        """Seconds of processor time that the whole process has used."""
-        self.waited = _run_delay()
-        """Seconds that this thread has waited for a processor; None when that is not known."""
+        self._process = process_time()
+        self._own = _schedule()
 
-    def blocked(self, limit: float) -> float | None:
-        """The seconds since then, on the same thread, in which it was blocked; None when not known.
+    def spent(self, took: float) -> Spent | None:
+        """What the slice that ends now has spent, on the thread of this reading.
 
-        :param limit: the most that it can have been.
+        :param took: its seconds; the reading was taken before it, or when it began.
+        :returns: None when the system does not tell.
         """
         now = Usage()
-        if self.waited is None or now.waited is None:
+        if self._own is None or now._own is None:
             return None
-        excused = now.computed - self.computed + now.waited - self.waited
-        return min(limit, max(0.0, now.at - self.at - excused))
+        passed = now.at - self.at
+        waited = now._own[1] - self._own[1]
+        computed = now._own[0] - self._own[0] - (passed - took)
+        blocked = passed - waited - (now._process - self._process)
+        return Spent(*(max(0.0, min(took, one)) for one in (computed, blocked, waited)))
 
 
-def _run_delay() -> float | None:
+def _schedule() -> tuple[float, float] | None:
+    """The seconds that this thread has had a processor, and has waited for one."""
     try:
         descriptor = os.open(SCHEDSTAT, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return int(os.read(descriptor, 100).split()[1]) / 1e9
+            computed, waited, _ = os.read(descriptor, 100).split()
         finally:
             os.close(descriptor)
-    except (OSError, ValueError, IndexError):
+        return int(computed) / 1e9, int(waited) / 1e9
+    except (OSError, ValueError):
         return None

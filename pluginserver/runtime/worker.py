@@ -45,7 +45,9 @@ class Worker(PoolThread, Generic[C]):
         self._context = context
         self._ended = False
         self._usage: Usage | None = None
-        """Taken shortly before the slice at hand, while this thread leads or has just been replaced."""
+        """Taken when the slice at hand began, or shortly before; None when nobody wants to know."""
+        self._led = False
+        """Whether that slice began on the leader."""
 
     # -- the thread's life
 
@@ -140,8 +142,11 @@ class Worker(PoolThread, Generic[C]):
         self.parked = None
         self.current = work
         self.began = monotonic()
+        self._led = leading
         if leading:
             self.leadership.release()
+        else:
+            self._usage = Usage() if task is not None and task.placement.open else None
         try:
             work.perform(self._context)
         finally:
@@ -191,10 +196,11 @@ class Worker(PoolThread, Generic[C]):
 
     def _judge(self, task: Task, took: float, now: float) -> None:
         """Tell what is known of a slow slice."""
-        if self._usage is not None:
-            task.placement.slow_inline(now, self._usage.blocked(took))
+        spent = None if self._usage is None else self._usage.spent(took)
+        if self._led:
+            task.placement.slow_inline(now, spent)
             self._usage = Usage()
-        if not self.leading:
+        if not self.leading and (spent is None or took - spent.waited > SLOW):
             task.slow = True
 
     # -- as the leader
@@ -219,7 +225,6 @@ class Worker(PoolThread, Generic[C]):
                 self._pool.log.error("the leader failed, and goes on", exc_info=error)
                 self._pool.counts["leader_failures"] += 1
                 self._pool.stopping.wait(PAUSE)
-        self._usage = None
 
     def _turn(self) -> None:
         """Do what was posted, wait for clients, and serve those that are ready."""

@@ -16,6 +16,11 @@ from pluginserver.events.placement import (
     Placement,
 )
 from pluginserver.logs import Logger
+from pluginserver.runtime.usage import Spent
+
+COMPUTED = Spent(0.008, 0.0, 0.0)
+WAITED_ELSEWHERE = Spent(0.0, 1.5 * BLOCKED, 0.0)
+STARVED = Spent(0.001, 0.001, 0.05)
 
 
 class Judge:
@@ -118,7 +123,7 @@ def test_slow_slices_end_it_for_a_trial() -> None:
     fast_events(placement, FIRST_TRIAL)
     for number in range(STRIKES):
         assert placement.inline
-        placement.slow_inline(100.0 + number, 0.0)
+        placement.slow_inline(100.0 + number, COMPUTED)
     assert placement.name == "trial"
     assert "slow" in placement.reason
 
@@ -131,12 +136,42 @@ def test_slow_slices_that_are_far_apart_do_not() -> None:
     assert placement.inline
 
 
+def test_slices_whose_time_is_not_known_count_as_slow() -> None:
+    placement = Placement()
+    fast_events(placement, FIRST_TRIAL)
+    for _ in range(STRIKES):
+        placement.slow_inline(0.0, None)
+    assert placement.name == "trial"
+
+
+def test_slices_that_waited_for_a_processor_are_not_slow() -> None:
+    placement = Placement()
+    fast_events(placement, FIRST_TRIAL)
+    for _ in range(10 * STRIKES):
+        placement.slow_inline(0.0, STARVED)
+    assert placement.inline
+
+
+def test_a_leader_that_was_replaced_for_want_of_a_processor_is_forgiven() -> None:
+    placement = Placement()
+    fast_events(placement, FIRST_TRIAL)
+    reason = placement.reason
+    placement.replaced(0.0)
+    assert not placement.inline
+    placement.slow_inline(0.0, STARVED)
+    assert (placement.name, placement.reason) == ("shared", reason)
+    placement.replaced(0.0)
+    placement.slow_inline(0.0, COMPUTED)
+    assert placement.name == "trial"
+    assert length_of_trial(placement) == 2 * FIRST_TRIAL
+
+
 def test_slices_that_blocked_end_it_for_good() -> None:
     placement = Placement()
     fast_events(placement, FIRST_TRIAL)
     for number in range(STRIKES):
         assert placement.inline
-        placement.slow_inline(number * 2 * WINDOW, 1.5 * BLOCKED)
+        placement.slow_inline(number * 2 * WINDOW, WAITED_ELSEWHERE)
     assert placement.name == "own"
     assert "blocked" in placement.reason
     fast_events(placement, 2 * LAST_TRIAL)
@@ -147,7 +182,7 @@ def test_slices_that_blocked_hours_apart_do_not() -> None:
     placement = Placement()
     fast_events(placement, FIRST_TRIAL)
     for number in range(10 * STRIKES):
-        placement.slow_inline(number * REMEMBERED, 2 * BLOCKED)
+        placement.slow_inline(number * REMEMBERED, WAITED_ELSEWHERE)
     assert placement.inline
 
 
@@ -189,7 +224,7 @@ def test_a_plugin_may_choose_to_share_and_is_judged_by_its_stuck_slices_alone() 
     assert placement.inline
     placement.look(None)
     for _ in range(10 * STRIKES):
-        placement.slow_inline(0.0, 2 * BLOCKED)
+        placement.slow_inline(0.0, WAITED_ELSEWHERE)
     assert (placement.name, placement.reason) == ("shared", 'the plugin says threads = "shared"')
     for _ in range(STRIKES):
         assert placement.inline

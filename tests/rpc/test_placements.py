@@ -256,7 +256,7 @@ def slow_slices(server: PluginServer, count: int) -> Iterator[Placed]:
             yield placed(server)["p"]
 
 
-@pytest.mark.skipif(Usage().waited is None, reason="this system does not tell who was blocked")
+@pytest.mark.skipif(Usage().spent(0.0) is None, reason="this system does not tell who was blocked")
 def test_slices_that_block_the_leader_end_the_sharing_for_good(
     serve: Serve, write: Callable[..., Path]
 ) -> None:

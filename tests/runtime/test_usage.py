@@ -4,69 +4,85 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
 from pluginserver.runtime import usage
-from pluginserver.runtime.usage import Usage
+from pluginserver.runtime.usage import Spent, Usage
 
 needs_schedstat = pytest.mark.skipif(
-    Usage().waited is None, reason="this system does not tell how long a thread waited"
+    Usage().spent(0.0) is None, reason="this system does not tell how long a thread waited"
 )
 
 
-def test_a_thread_that_sleeps_is_blocked() -> None:
+def measured(code: Callable[[], object]) -> tuple[float, Spent]:
+    """How long something took, and what it spent."""
     start = Usage()
-    time.sleep(0.1)
-    blocked = start.blocked(100.0)
-    if start.waited is not None:
-        assert blocked is not None
-        assert 0.05 < blocked < 10
-        assert start.blocked(0.01) == 0.01
+    code()
+    took = time.monotonic() - start.at
+    spent = start.spent(took)
+    assert spent is not None
+    assert all(0 <= one <= took for one in spent)
+    return took, spent
+
+
+def compute(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@needs_schedstat
+def test_a_thread_that_sleeps_is_blocked() -> None:
+    _, spent = measured(lambda: time.sleep(0.1))
+    assert spent.blocked > 0.05
+    assert spent.computed < 0.05
 
 
 @needs_schedstat
 def test_a_thread_that_computes_is_not() -> None:
-    start, until = Usage(), time.thread_time() + 0.1
-    while time.thread_time() < until:
-        pass
-    blocked = start.blocked(100.0)
-    assert blocked is not None
-    assert blocked < 0.05
+    _, spent = measured(lambda: compute(0.1))
+    assert spent.computed > 0.05
+    assert spent.blocked < 0.05
+
+
+@needs_schedstat
+def test_what_was_before_the_slice_does_not_count() -> None:
+    start = Usage()
+    compute(0.1)
+    assert start.spent(0.0) == (0.0, 0.0, 0.0)
 
 
 @needs_schedstat
 def test_a_thread_that_waits_for_the_interpreter_beside_one_that_computes_is_not() -> None:
     over = threading.Event()
 
-    def compute() -> None:
+    def run() -> None:
         while not over.is_set():
             sum(range(100))
 
-    neighbour = threading.Thread(target=compute)
-    neighbour.start()
-    try:
-        start = Usage()
+    def give_away() -> None:
         for _ in range(20):
             time.sleep(0)  # gives the interpreter away, and waits 5 ms to get it back
-        wall = time.monotonic() - start.at
-        blocked = start.blocked(100.0)
+
+    neighbour = threading.Thread(target=run)
+    neighbour.start()
+    try:
+        took, spent = measured(give_away)
     finally:
         over.set()
         neighbour.join()
-    assert wall > 0.05
-    assert blocked is not None
-    assert blocked < wall / 2
+    assert took > 0.05
+    assert spent.blocked < took / 2
 
 
-def test_where_the_system_does_not_tell_nothing_is_blocked(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("file", ["/proc/absent", "/dev/null"])
+def test_where_the_system_does_not_tell_nothing_is_made_up(
+    monkeypatch: pytest.MonkeyPatch, file: str
 ) -> None:
     known = Usage()
-    monkeypatch.setattr(usage, "SCHEDSTAT", "/proc/absent")
+    monkeypatch.setattr(usage, "SCHEDSTAT", file)
+    assert known.spent(1.0) is None
     start = Usage()
-    assert start.waited is None
-    assert start.blocked(100.0) is None
-    assert known.blocked(100.0) is None
-    monkeypatch.setattr(usage, "SCHEDSTAT", "/dev/null")
-    assert Usage().waited is None
+    assert start.spent(1.0) is None
