@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.paths import EXAMPLES
 
 from pluginserver.plugins.registry import Plugins
 from pluginserver.plugins.syntax import deep_tie, look, look_at
@@ -418,3 +419,8 @@ def test_what_a_frame_holds(tmp_path: Path) -> None:
     module.generated(module.inner)
     assert found[-1] == "a call of kong in code without a source (<string>:1)"
     plugins.close()
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_the_examples_hold_nothing_while_they_call_kong(path: Path) -> None:
+    assert reason(path, path.stem) is None
