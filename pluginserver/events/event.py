@@ -189,6 +189,10 @@ class Event(Task):
         """Seconds that one of its requests may take; None for the server's own."""
         return self.handler.request_timeout
 
+    def look(self) -> None:
+        """Tell the placement what the handler holds at its callback."""
+        self.handler.placement.look(self.runner.gr_frame)
+
     def cancel(self, why: str) -> None:
         """Unwind the handler, which waits in a callback that nobody will answer."""
         if self.outcome is None:

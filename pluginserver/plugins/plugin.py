@@ -29,6 +29,7 @@ from ..spec.limits import EXACT
 from ..spec.phases import PHASES
 from ..spec.secrets import concealed, masked, secrets_in
 from ..spec.wording import describe_error, is_users_interrupt
+from .thread_ties import ThreadTies
 
 if TYPE_CHECKING:
     from ..schema.decode import Decoder
@@ -130,6 +131,10 @@ class Plugin:
             "Priority": self.priority,
             "Schema": self.schema,
         }
+
+    def thread_ties(self) -> ThreadTies:
+        """What judges whether the plugin's code ties its events to a thread; nothing is judged yet."""
+        return ThreadTies(self._cls, self.phases, self.source, self.load_time)
 
     def configure(self, config: str | bytes) -> Configured:
         """Make a plugin object.

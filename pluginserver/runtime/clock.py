@@ -148,7 +148,7 @@ class Clock(Generic[C]):
             return
         task = work.task
         if task is not None and leader.began == began:
-            task.placement.blocked()
+            task.placement.replaced(monotonic())
         pool.leader = None
         pool.promote()
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from .interrupts import Interruptible
+from .usage import Spent
 
 C = TypeVar("C")
 """What a thread keeps for the requests that it runs."""
@@ -57,14 +58,26 @@ class Placement(Protocol):
     def inline(self) -> bool:
         """Whether they share it."""
 
-    def slow_inline(self, now: float) -> None:
-        """Note a slice over :data:`SLOW` on the leader; ``now`` is on the monotonic clock."""
+    @property
+    def open(self) -> bool:
+        """Whether it is not decided that they never share it: then suspended ones are looked at."""
 
-    def blocked(self) -> None:
-        """Note a slice so long that the leader was replaced."""
+    def slow_inline(self, now: float, spent: Spent | None) -> None:
+        """Note a slice over :data:`SLOW` that began on the leader.
 
-    def ended_on_worker(self, slow: bool) -> None:
-        """Note the end of a task on a thread of its own, and whether a slice was slow."""
+        :param now: seconds on the monotonic clock.
+        :param spent: where its time went; None when that is not known.
+        """
+
+    def replaced(self, now: float) -> None:
+        """Note a slice so long that the leader was replaced; ``now`` is on the monotonic clock."""
+
+    def ended_on_worker(self, slow: bool, now: float) -> None:
+        """Note the end of a task on a thread of its own; it may take its time.
+
+        :param slow: whether a slice was slow.
+        :param now: seconds on the monotonic clock.
+        """
 
 
 class Task:
@@ -103,6 +116,10 @@ class Task:
     @property
     def timeout(self) -> float | None:
         """Seconds that one of its requests may take; None for the server's own."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Tell its placement what it holds where it is suspended; on its thread, which is not the leader."""
         raise NotImplementedError
 
     def cancel(self, why: str) -> None:

@@ -21,6 +21,7 @@ from .interrupts import Cancelled
 from .pool import ThreadPool
 from .requests import LATE, SLOW, C, Cancel, Item, Ping, Pong, Promote, Request, Shutdown, Task
 from .thread import PoolThread
+from .usage import FRESH, Usage
 
 BATCH: Final = 64
 """Ready connections taken in one poll."""
@@ -43,6 +44,10 @@ class Worker(PoolThread, Generic[C]):
         self._pool = pool
         self._context = context
         self._ended = False
+        self._usage: Usage | None = None
+        """Taken when the slice at hand began, or shortly before; None when nobody wants to know."""
+        self._led = False
+        """Whether that slice began on the leader."""
 
     # -- the thread's life
 
@@ -137,8 +142,11 @@ class Worker(PoolThread, Generic[C]):
         self.parked = None
         self.current = work
         self.began = monotonic()
+        self._led = leading
         if leading:
             self.leadership.release()
+        else:
+            self._usage = Usage() if task is not None and task.placement.open else None
         try:
             work.perform(self._context)
         finally:
@@ -158,26 +166,28 @@ class Worker(PoolThread, Generic[C]):
                 return
         # From here on no interrupt can come.
         now = monotonic()
-        slow = now - self.began > SLOW
+        took = now - self.began
         self.began = 0.0
         self.current = None
         task = work.task
         if task is not None:
-            if slow:
-                self._slow(task, now)
+            if took > SLOW:
+                self._judge(task, took, now)
             if task.raised is not None:
                 task.report()
             if mine and work.suspended:
                 task.since = now
                 if not self.leading:
                     self.parked = task
+                    if task.placement.open:
+                        task.look()
                 self._pool.waiting[task.id] = task
             elif not mine and type(work) is not Cancel and task.suspended:
                 self._cancel(task, LATE)
             else:
                 self.live -= 1
                 if not self.leading:
-                    task.placement.ended_on_worker(task.slow)
+                    task.placement.ended_on_worker(task.slow, now)
                 task.end()
         if isinstance(work, Request):
             if work.since:
@@ -201,7 +211,7 @@ class Worker(PoolThread, Generic[C]):
             self._pool.kept[task.id] = task
         else:
             self.live -= 1
-            task.placement.ended_on_worker(slow=True)
+            task.placement.ended_on_worker(True, monotonic())
             task.end()
         ping.done = True
         if request.claim():
@@ -209,10 +219,13 @@ class Worker(PoolThread, Generic[C]):
         elif ping.refused is not None and self._pool.kept.pop(task.id, None) is not None:
             self._cancel(task, LATE)
 
-    def _slow(self, task: Task, now: float) -> None:
-        if self.leading:
-            task.placement.slow_inline(now)
-        else:
+    def _judge(self, task: Task, took: float, now: float) -> None:
+        """Tell what is known of a slow slice."""
+        spent = None if self._usage is None else self._usage.spent(took)
+        if self._led:
+            task.placement.slow_inline(now, spent)
+            self._usage = Usage()
+        if not self.leading and (spent is None or took - spent.waited > SLOW):
             task.slow = True
 
     # -- as the leader
@@ -222,6 +235,7 @@ class Worker(PoolThread, Generic[C]):
         self.leadership = threading.Lock()
         self.leadership.acquire()
         self.leading = True
+        self._usage = Usage()
         unfinished = self._pool.reading
         while self.leading:
             try:
@@ -255,6 +269,8 @@ class Worker(PoolThread, Generic[C]):
         pool.active = True
         if pool.dozing:
             pool.wake_clock()
+        if self._usage is None or monotonic() - self._usage.at > FRESH:
+            self._usage = Usage()
         for fd, mask in ready:
             client = pool.connections.get(fd)
             if client is not None:
