@@ -21,13 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pluginserver import logs
-from pluginserver.logs import ErrorDigest, Repeats, fold, one_line
+from pluginserver.logs import ErrorDigest, Repeats, fold, logger, one_line
 
 
 @pytest.fixture
 def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Puts back whatever a test configures."""
-    monkeypatch.setattr(logs, "_configured", None)
+    monkeypatch.setattr(logger, "_configured", None)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
@@ -153,7 +153,7 @@ def test_configure_refuses_what_it_does_not_know(
 ) -> None:
     with pytest.raises(ValueError, match=named):
         logs.configure(*arguments)
-    assert logs._configured is None
+    assert logger._configured is None
 
 
 @pytest.mark.parametrize("level", logs.LEVELS)

@@ -159,7 +159,7 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
     from ..server import PluginServer
     from .serve import serve
 
-    logs.configure(options.log_level or "info", options.log_format)
+    logs.configure(options.log_level or "info", options.log_format, options.log_backlog)
     chosen: Any = {name: getattr(options, name) for name in OPTIONS}
     serve(PluginServer(socket, watch_parent=True, **chosen, **sources))
 
@@ -259,6 +259,19 @@ def _common(
         default="console",
         help="console or json; default: console",
     )
+    parser.add_argument(
+        "--log-backlog",
+        metavar="N",
+        type=_backlog,
+        default=logs.BACKLOG,
+        help=f"how many lines may wait for whoever reads the log; default: {logs.BACKLOG}",
+    )
+
+
+def _backlog(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def _option(name: str, read: Callable[[str], Any], text: str) -> Any:

@@ -113,6 +113,7 @@ def answers(server: PluginServer, data: bytes, requests: int) -> None:
 def quiet(server: PluginServer, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     yield
     lives(server)
+    assert logs.flush(TIMEOUT)
     assert "traceback" not in capfd.readouterr().err.lower()
 
 

@@ -13,7 +13,7 @@ import pytest
 from greenlet import GreenletExit
 from support.client import TIMEOUT, Client, Closed, Failed, pack
 
-from pluginserver import Kong, PluginServer
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.errors import PDKError
 from pluginserver.events.event import callback, finish
 from pluginserver.rpc.instances import Instances
@@ -757,6 +757,7 @@ def test_an_error_of_our_own_costs_one_request(
             client.begin(5)
     with Client(server.socket_path) as client:
         assert client.call("plugin.GetStatus", None)
+    assert logs.flush(TIMEOUT)
     assert "a bug" in capfd.readouterr().err
 
 
