@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import json
@@ -306,47 +307,50 @@ def test_an_end_of_the_interpreter_that_nobody_reads_is_bounded(pipe: Pipe) -> N
 # -- what is printed
 
 
-@pytest.fixture
-def adopted(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+@contextlib.contextmanager
+def adopted() -> Iterator[io.StringIO]:
     """Where a process writes that is the server and nothing else."""
     both = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", both)
-    monkeypatch.setattr(sys, "stderr", both)
-    monkeypatch.setattr(logger, "_configured", None)
-    logs.configure("info", "json")
-    logs.adopt_output()
-    WRITER.start()
-    yield both
-    WRITER.stop(TIMEOUT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", both)
+        patch.setattr(sys, "stderr", both)
+        patch.setattr(logger, "_configured", None)
+        logs.configure("info", "json")
+        logs.adopt_output()
+        WRITER.start()
+        yield both
+        WRITER.stop(TIMEOUT)
 
 
-def test_what_is_printed_stays_in_order_with_the_log(adopted: io.StringIO) -> None:
+def test_what_is_printed_stays_in_order_with_the_log() -> None:
     expected = []
-    for number in range(50):
-        print("printed", number)
-        logs.get_logger().info(f"logged {number}")
-        print("error", number, file=sys.stderr)
-        expected += [f"printed {number}", f"logged {number}", f"error {number}"]
-    assert logs.flush(TIMEOUT)
+    with adopted() as written:
+        for number in range(50):
+            print("printed", number)
+            logs.get_logger().info(f"logged {number}")
+            print("error", number, file=sys.stderr)
+            expected += [f"printed {number}", f"logged {number}", f"error {number}"]
+        assert logs.flush(TIMEOUT)
     told = [
         json.loads(line)["message"] if line.startswith("{") else line
-        for line in adopted.getvalue().splitlines()
+        for line in written.getvalue().splitlines()
     ]
     assert told == expected
 
 
-def test_a_part_of_a_line_waits_for_its_end_or_a_flush(adopted: io.StringIO) -> None:
-    print("a", end="")
-    assert logs.flush(TIMEOUT)
-    assert adopted.getvalue() == ""
-    print("b", end="", flush=True)
-    print("c\nd", end="")
-    assert logs.flush(TIMEOUT)
-    assert adopted.getvalue() == "abc\n"
-    sys.stdout.flush()
-    print("e" * 100_000, end="")
-    assert logs.flush(TIMEOUT)
-    assert adopted.getvalue() == "abc\nd" + "e" * 100_000
+def test_a_part_of_a_line_waits_for_its_end_or_a_flush() -> None:
+    with adopted() as written:
+        print("a", end="")
+        assert logs.flush(TIMEOUT)
+        assert written.getvalue() == ""
+        print("b", end="", flush=True)
+        print("c\nd", end="")
+        assert logs.flush(TIMEOUT)
+        assert written.getvalue() == "abc\n"
+        sys.stdout.flush()
+        print("e" * 100_000, end="")
+        assert logs.flush(TIMEOUT)
+        assert written.getvalue() == "abc\nd" + "e" * 100_000
 
 
 def test_what_takes_the_place_of_stdout_is_like_it(pipe: Pipe) -> None:
@@ -414,8 +418,8 @@ def test_a_reader_that_comes_back_is_told_how_much_it_missed(tmp_path: Path, pre
                 client.play(instance)
             server.wait_for("lines of the log were dropped")
             client.play(instance)
-        server.wait_for("wwww")
         server.signal(signal.SIGTERM)
+        server.wait_for("stopped")
         assert server.end() == 0
     records = [json.loads(line) for line in server.lines]
     kept = sum(record["message"].startswith("www") for record in records)
@@ -447,6 +451,8 @@ def test_in_a_program_too_and_its_end_is_bounded(
     server.stop()
     assert time.monotonic() - started < TIMEOUT / 2
     until(lambda: tasks() == before)
+    assert WRITER.counts["dropped"] > 0
+    WRITER.reset()  # what was dropped is not for the next test to be told
 
 
 class Forks:
