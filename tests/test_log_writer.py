@@ -159,7 +159,9 @@ def test_a_thread_that_cannot_be_started_costs_no_line(
 # -- nobody reads
 
 
-def test_what_finds_the_queue_full_is_dropped_and_the_count_is_told(own: Writer, pipe: Pipe) -> None:
+def test_what_finds_the_queue_full_is_dropped_and_the_count_is_told(
+    own: Writer, pipe: Pipe
+) -> None:
     own.limit = 10
     own.note = lambda count: f"dropped {count}\n"
     pipe.fill()
@@ -389,7 +391,11 @@ class Plugin:
 
 @pytest.mark.parametrize(
     "say",
-    ["logging.getLogger('x').warning('w' * 1000)", "print('p' * 1000)", "raise ValueError('e' * 1000)"],
+    [
+        "logging.getLogger('x').warning('w' * 1000)",
+        "print('p' * 1000)",
+        "raise ValueError('e' * 1000)",
+    ],
 )
 def test_a_log_that_nobody_reads_holds_up_nobody(say: str, tmp_path: Path, prefix: Path) -> None:
     (tmp_path / "loud.py").write_text(LOUD.format(say=say))

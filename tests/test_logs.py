@@ -336,6 +336,7 @@ def test_a_thread_that_is_interrupted_while_it_logs_keeps_nobody_from_logging(
                 while True:
                     (logging.getLogger("a.plugin") if lookup else log).info("text")
             except Cancelled:
+                logs.release_locks()  # as a worker does when no interrupt can come any more
                 interrupted += 1
 
     def wait_for(condition: Callable[[], bool]) -> None:
@@ -373,7 +374,9 @@ def test_a_record_of_logging_whose_arguments_do_not_fit(stderr: Stderr) -> None:
     logs.adopt()
     logging.getLogger("x").error("%d things", "many")
     (record,) = stderr.records
-    assert record["message"].startswith("%d things: the arguments of this record do not fit it, in ")
+    assert record["message"].startswith(
+        "%d things: the arguments of this record do not fit it, in "
+    )
     assert "test_logs.py" in record["message"]
 
 
@@ -443,15 +446,17 @@ def test_a_line_is_at_most_8_kib(
 
 
 def test_a_long_traceback_loses_its_beginning(stderr: Stderr) -> None:
-    def deeper(depth: int) -> None:
-        if depth:
-            deeper(depth - 1)
-        else:
+    def one(depth: int) -> None:
+        other(depth - 1)
+
+    def other(depth: int) -> None:
+        if depth <= 0:
             raise ValueError("what happened")
+        one(depth - 1)
 
     logs.configure("info", "json")
     with pytest.raises(ValueError, match="what happened") as caught:
-        deeper(40)
+        one(60)
     logs.get_logger().error("it failed", exc_info=caught.value, more="y" * 6000)
     (record,) = stderr.records
     assert record["message"] == "it failed"
@@ -479,7 +484,9 @@ class _Unwilling:
 @pytest.mark.parametrize("format", logs.FORMATS)
 def test_a_value_that_cannot_be_shown_costs_itself(stderr: Stderr, format: logs.Format) -> None:
     logs.configure("info", format)
-    logs.get_logger().error("the message", value=_Unwilling(), values=[_Unwilling()], big=1 << 50_000)
+    logs.get_logger().error(
+        "the message", value=_Unwilling(), values=[_Unwilling()], big=1 << 50_000
+    )
     assert "the message" in stderr.text
     assert stderr.text.count("<_Unwilling that cannot be shown: ValueError>") == 2
     assert "big=0x1000" in stderr.text or '"big": "0x1000' in stderr.text

@@ -19,10 +19,12 @@ Rules kept here:
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import queue
 import select
+import sys
 import threading
 import time
 from _thread import allocate_lock, start_new_thread
@@ -52,6 +54,9 @@ FOREVER: Final = float("inf")
 
 ATOMIC: Final = select.PIPE_BUF
 """Bytes that a pipe takes as a whole: lines written together stay whole beside those of other processes."""
+
+
+_RLOCK: Final = type(threading.RLock())
 
 
 class Mark:
@@ -354,3 +359,21 @@ WRITER: Final = Writer()
 
 os.register_at_fork(after_in_child=WRITER.reset)
 atexit.register(WRITER.close)
+
+
+def release_locks() -> None:
+    """Release what the calling thread holds of the locks of :mod:`logging`.
+
+    For a thread whose handler was interrupted: at any bytecode, also between the acquiring of a lock and the
+    block that releases it.  These locks are the one place in the standard library that most handlers pass
+    through, ``logging.getLogger`` for one, and every thread waits for who has kept one.
+    """
+    logging = sys.modules.get("logging")
+    handlers = [reference() for reference in getattr(logging, "_handlerList", ())]
+    for lock in (
+        getattr(logging, "_lock", None),
+        *(getattr(one, "lock", None) for one in handlers),
+    ):
+        with contextlib.suppress(RuntimeError):  # it is not ours
+            while isinstance(lock, _RLOCK):
+                lock.release()

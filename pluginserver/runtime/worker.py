@@ -16,6 +16,7 @@ import threading
 from time import monotonic
 from typing import Any, Final, Generic
 
+from .. import logs
 from .connection import WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
 from .pool import ThreadPool
@@ -153,6 +154,7 @@ class Worker(PoolThread, Generic[C]):
         mine = work.claim()
         if not mine:
             work.acknowledge()
+            logs.release_locks()
         # From here on no interrupt can come.
         now = monotonic()
         began, self.began = self.began, 0.0

@@ -21,8 +21,8 @@ import attrs
 import pytest
 
 from pluginserver import logs
-from pluginserver.logs import logger
 from pluginserver.errors import ConfigError, PluginError, SchemaError, UnknownPluginError
+from pluginserver.logs import logger
 from pluginserver.plugins.registry import Plugin, Plugins
 
 HELLO = """
