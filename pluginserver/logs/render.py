@@ -41,6 +41,9 @@ MAX_BITS: Final = 1024
 MAX_DEPTH: Final = 4
 """Lists and maps inside of each other that are shown."""
 
+SHORT: Final = 256
+"""Characters of a text that is taken as it is when there is nothing else than ASCII in it."""
+
 CUTS: Final = (2048, 512, 96)
 """Characters that are kept of each value, tried in turn, when a line is too long."""
 
@@ -151,7 +154,14 @@ def finished(_logger: Any, _method: str, record: Record) -> Record:
     head = {key: record.pop(key) for key in ("timestamp", "level")}
     head["message"] = record.pop("event", "")
     record = renamed(record, "event_id", "event")
-    return {key: _Copier().copy(value) for key, value in (head | record).items()}
+    return {key: _copied(value) for key, value in (head | record).items()}
+
+
+def _copied(value: Any) -> Any:
+    """A value of bounded size that nobody can change."""
+    if type(value) is str and len(value) < SHORT and value.isascii() and value.isprintable():
+        return value
+    return _Copier().copy(value)
 
 
 class _Copier:

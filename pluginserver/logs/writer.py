@@ -35,7 +35,7 @@ from time import monotonic
 from typing import Final, TextIO, TypeAlias
 
 BACKLOG: Final = 4096
-"""Lines that wait to be written, at most: half a second of a server that logs a line for each request, and
+"""Lines that wait to be written, at most: what a busy server logs in a second or so, and
 32 MiB if each were as long as a line may be."""
 
 PATIENCE: Final = 1.0
@@ -241,8 +241,8 @@ class Writer:
     def _run(self, patience: float = FOREVER) -> None:
         """Write what is in the queue.
 
-        :param patience: seconds that a write may wait; the thread, which waits for ever, waits for more lines
-            too, until the last mark.
+        :param patience: seconds that a write may wait; the thread, which waits for ever, waits for more
+            lines too, until the last mark.
         """
         while not self._queue.empty():
             try:
