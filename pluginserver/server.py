@@ -4,6 +4,7 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 :mod:`.runtime.pool` from the moment that it is accepted.  Rules kept here:
 
 * nobody is served before the plugins are loaded;
+* nobody waits for the log while a server runs (see :mod:`.logs.writer`);
 * :meth:`PluginServer.stop` leaves no thread, descriptor, socket or file behind, and may be called
   at any time, from any thread, more than once;
 * what is done from time to time is done by the clock, and an idle server wakes nobody;
@@ -49,6 +50,8 @@ OnError: TypeAlias = Callable[[Event, BaseException], None]
 
 CLOSE_TIME: Final = 2.0
 """Seconds that the plugins' ``close()`` may take together when the server stops."""
+LOG_TIME: Final = 1.0
+"""Seconds that the end of a server waits for somebody to read what is still in its log."""
 
 _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
@@ -123,6 +126,7 @@ class PluginServer(Listener):
         :raises PluginError: when a directory of plugins does not exist.
         """
         with self._life:
+            logs.WRITER.start()
             try:
                 self.listen()
                 self.plugins.load()
@@ -139,6 +143,7 @@ class PluginServer(Listener):
                 self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
             except BaseException:
                 self._put_away()
+                logs.WRITER.stop(LOG_TIME)
                 raise
             if self.options.watch_parent:
                 watch_parent(self._pool, self._orphaned)
@@ -191,7 +196,8 @@ class PluginServer(Listener):
             for name in self._clock.stop():
                 _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
-        _log.info("stopped", socket=str(self.socket_path))
+            _log.info("stopped", socket=str(self.socket_path))
+            logs.WRITER.stop(LOG_TIME)
 
     def _drain(self, grace: float) -> None:
         _wait(self._pool.quiet, grace)

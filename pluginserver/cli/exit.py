@@ -12,8 +12,13 @@ import sys
 import time
 from typing import Final, NoReturn
 
+from .. import logs
+
 EXIT_TIME: Final = 2.0
 """Seconds that the interpreter gets to end by itself."""
+
+FLUSH_TIME: Final = 0.5
+"""Seconds more for what is still to be written to the log."""
 
 
 def leave(code: int) -> NoReturn:
@@ -27,6 +32,7 @@ def end_within(seconds: float, code: int) -> None:
 
     def end() -> None:
         time.sleep(seconds)
+        logs.flush(FLUSH_TIME)
         os._exit(code)
 
     _thread.start_new_thread(end, ())

@@ -160,7 +160,7 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
     from ..server import PluginServer
     from .serve import serve
 
-    logs.configure(options.log_level or "info", options.log_format)
+    logs.configure(options.log_level or "info", options.log_format, options.log_backlog)
     chosen: Any = {name: getattr(options, name) for name in OPTIONS}
     kind = _watching_server() if getattr(options, "watch", False) else PluginServer
     serve(kind(socket, watch_parent=True, **chosen, **sources))
@@ -280,6 +280,19 @@ def _common(
         default="console",
         help="console or json; default: console",
     )
+    parser.add_argument(
+        "--log-backlog",
+        metavar="N",
+        type=_backlog,
+        default=logs.BACKLOG,
+        help=f"how many lines may wait for whoever reads the log; default: {logs.BACKLOG}",
+    )
+
+
+def _backlog(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
 
 
 def _option(name: str, read: Callable[[str], Any], text: str) -> Any:

@@ -8,15 +8,14 @@ Rules kept here:
   impatient person at a terminal;
 * the process ends in a bounded time after it was told to, whatever plugins do: a plugin that hangs
   while it is loaded, or when it should stop, cannot keep it;
-* a line that a handler prints appears when it is printed, into a pipe too.
+* a line that a handler prints appears when it is printed, in order with the log, and nobody waits for
+  whoever reads it.
 """
 
 from __future__ import annotations
 
 import _thread
-import io
 import signal
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Final
@@ -38,8 +37,7 @@ def serve(server: PluginServer) -> None:
     :raises PluginError: when the plugins directory does not exist.
     """
     logs.adopt()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+    logs.adopt_output()
 
     def stop(name: str) -> None:
         server.request_stop()

@@ -16,6 +16,7 @@ import threading
 from time import monotonic
 from typing import Any, Final, Generic
 
+from .. import logs
 from .connection import WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
 from .pool import ThreadPool
@@ -161,6 +162,7 @@ class Worker(PoolThread, Generic[C]):
         mine = work.claim()
         if not mine:
             work.acknowledge()
+            logs.release_locks()
             if isinstance(work, Request) and work.ping is not None and work.ping.refused is None:
                 self._keep(work, work.ping)
                 return

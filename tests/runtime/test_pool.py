@@ -14,7 +14,7 @@ from greenlet import GreenletExit
 from support.client import TIMEOUT, Client, Closed, Failed, pack
 from support.plugins import asks, eventually, gated, plugin
 
-from pluginserver import Kong, PluginServer
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.errors import PDKError
 from pluginserver.events.callbacks import callback, finish
 from pluginserver.rpc.instances import Instances
@@ -691,6 +691,7 @@ def test_an_error_of_our_own_costs_one_request(
             client.begin(5)
     with Client(server.socket_path) as client:
         assert client.call("plugin.GetStatus", None)
+    assert logs.flush(TIMEOUT)
     assert "a bug" in capfd.readouterr().err
 
 
