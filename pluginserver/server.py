@@ -29,6 +29,7 @@ from .rpc.frames import notification
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods, first_id
+from .runtime.access import OTHERS_MAY_CONNECT, AllowedUsers, others_may_write
 from .runtime.clock import Clock
 from .runtime.connection import Connection
 from .runtime.listener import Listener
@@ -91,7 +92,8 @@ class PluginServer(Listener):
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
         self._methods: Methods
-        super().__init__(Path(socket), self.options.socket_mode)
+        self._allowed = AllowedUsers(self.options.allow_user)
+        super().__init__(Path(socket), self.options.socket_mode, self.options.socket_group)
 
     def __enter__(self) -> PluginServer:
         self.start()
@@ -117,7 +119,12 @@ class PluginServer(Listener):
                 self.plugins.load()
                 instances = Instances(first_id(), self._failed)
                 self._pool = ThreadPool(_worker, self._name, self.options)
-                self._methods = Methods(self.plugins, instances, self._pool)
+                self._methods = Methods(
+                    self.plugins,
+                    instances,
+                    self._pool,
+                    fixed_directory=_fixed_directory(self.options),
+                )
                 self._clock = Clock(self._pool, f"{self._name}-clock", self._digest.flush)
             except BaseException:
                 self._put_away()
@@ -128,6 +135,7 @@ class PluginServer(Listener):
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
+        _warn_of_others(self.socket_path.parent, self.plugins.directory)
 
     def run(self) -> None:
         """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
@@ -154,9 +162,7 @@ class PluginServer(Listener):
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
             for name in self._clock.stop():
-                _log.error(
-                    f"the thread {name} could not be ended: its handler does not return"
-                )
+                _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
         _log.info("stopped", socket=str(self.socket_path))
 
@@ -190,6 +196,10 @@ class PluginServer(Listener):
 
     # -- what socketserver calls
 
+    def verify_request(self, request: Any, _client_address: Any) -> bool:
+        """Whether a new client's user may connect."""
+        return self._allowed.admits(request, self._pool.counts)
+
     def process_request(self, request: Any, _client_address: Any) -> None:
         """Give a new client to the leader; Kong is told at once which process it talks to."""
         connection = Connection(request, self._pool.poller, MessagePack(self._methods))
@@ -203,6 +213,28 @@ class PluginServer(Listener):
 
 def _worker(pool: ThreadPool[Context], name: str, group: str) -> Worker[Context]:
     return Worker(pool, name, group, Context())
+
+
+def _fixed_directory(options: Options) -> str | None:
+    """Why no client may choose the plugins directory, and so whose code is run; None when one may."""
+    if options.fixed_plugins_directory:
+        return "the server was started with -fixed-plugins-directory"
+    if options.socket_mode & OTHERS_MAY_CONNECT:
+        return (
+            f"with the mode {options.socket_mode:04o} the socket is open to other users, whose code must"
+            " not run in this server: name the directory with -plugins-directory"
+        )
+    return None
+
+
+def _warn_of_others(socket_directory: Path, plugins_directory: Path | None) -> None:
+    """Say where users other than root and our own could replace the socket, or the code that is run."""
+    why = others_may_write(socket_directory)
+    if why is not None:
+        _log.warning(f"others can put a socket of their own in place of the server's: {why}")
+    why = None if plugins_directory is None else others_may_write(plugins_directory)
+    if why is not None:
+        _log.warning(f"others can change the plugins that this server runs: {why}")
 
 
 def _registry(

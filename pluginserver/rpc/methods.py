@@ -47,6 +47,7 @@ class Methods:
     :param instances: their instances.
     :param tasks: the events that steps can be for.
     :param ended: told of each event that is over, once, on the thread that owned it.
+    :param fixed_directory: why no client may choose the plugins directory; None when one may.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Methods:
         instances: Instances,
         tasks: Tasks,
         ended: Callable[[Event], object] | None = None,
+        fixed_directory: str | None = None,
     ) -> None:
         self._plugins = plugins
         self._instances = instances
         self._tasks = tasks
         self._ended = ended
+        self._fixed_directory = fixed_directory
         self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
@@ -127,6 +130,8 @@ class Methods:
         return Step(peer, message_id, event, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
+        if self._fixed_directory is not None:
+            raise RPCError(f"SetPluginDir is refused: {self._fixed_directory}")
         self._plugins.set_directory(_string("the directory", argument))
         return "ok"
 

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from .. import logs
 from ..errors import ListenError
+from .access import group_number
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""
@@ -47,14 +48,16 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     :param path: the socket's path; a stale socket file there is replaced.
     :param mode: the permissions of the socket file.
+    :param group: its group, by name or number; the process's when None.
     """
 
     request_queue_size = 1024
     daemon_threads = True
 
-    def __init__(self, path: Path, mode: int) -> None:
+    def __init__(self, path: Path, mode: int, group: str | None = None) -> None:
         self.socket_path = path
         self._mode = mode
+        self._group = group
         self._bound: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._acceptor: threading.Thread | None = None
@@ -75,18 +78,31 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         try:
             with _locked(path.parent):
                 self._remove_stale()
-                os.fchmod(self.socket.fileno(), self._mode)
-                self.server_bind()
-                self.server_activate()
-                status = os.stat(path)
-                self._bound = (status.st_dev, status.st_ino)
-                os.chmod(path, self._mode)
+                self._bind(path)
         except FileNotFoundError:
             raise ListenError(
                 f"the directory {path.parent} for the socket does not exist: create it or choose another"
             ) from None
         except OSError as error:
             raise ListenError(f"cannot listen on {path}: {error.strerror}") from None
+
+    def _bind(self, path: Path) -> None:
+        """Bind and listen; the group can connect only when it is the right one."""
+        group = None if self._group is None else group_number(self._group)
+        mode = self._mode if group is None else self._mode & ~stat.S_IRWXG
+        os.fchmod(self.socket.fileno(), mode)
+        self.server_bind()
+        status = os.stat(path)
+        self._bound = (status.st_dev, status.st_ino)
+        if group is not None:
+            try:
+                os.chown(path, -1, group)
+            except PermissionError:
+                raise ListenError(
+                    f"the socket cannot be given to the group {self._group}: its user must be a member of it"
+                ) from None
+        os.chmod(path, self._mode)
+        self.server_activate()
 
     def start_accepting(self, name: str) -> None:
         """Accept clients on a thread of that name; after :meth:`listen`."""
