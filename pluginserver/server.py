@@ -32,10 +32,10 @@ from .rpc.methods import Methods, first_id
 from .runtime.access import OTHERS_MAY_CONNECT, AllowedUsers, others_may_write
 from .runtime.clock import Clock
 from .runtime.connection import Connection
-from .runtime.listener import Listener
 from .runtime.options import OptionArguments, Options, documented
 from .runtime.parent import watch_parent
 from .runtime.pool import ThreadPool
+from .runtime.watched_listener import WatchedListener
 from .runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
 
 
-class PluginServer(Listener):
+class PluginServer(WatchedListener):
     """Serves plugins to Kong on a Unix socket.
 
     As a context manager it listens when the block begins, and leaves nothing behind when it ends::

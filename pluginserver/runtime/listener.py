@@ -63,9 +63,15 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._acceptor: threading.Thread | None = None
         super().__init__(os.fspath(path), _Unused, bind_and_activate=False)
 
-    def listen(self) -> None:
+    @property
+    def bound(self) -> tuple[int, int] | None:
+        """Device and inode of the socket file that is ours; None when there is none."""
+        return self._bound
+
+    def listen(self, only_missing: bool = False) -> None:
         """Bind the socket, with nobody else doing the same at the same path.
 
+        :param only_missing: do it only when nothing is at the path, and do not wait for the lock.
         :raises ListenError: when it cannot be had.
         """
         path = self.socket_path
@@ -76,8 +82,9 @@ class Listener(socketserver.ThreadingUnixStreamServer):
                 " choose a shorter one"
             )
         try:
-            with _locked(path.parent):
-                self._remove_stale()
+            with _locked(path.parent, wait=not only_missing):
+                if not only_missing:
+                    self._remove_stale()
                 self._bind(path)
         except FileNotFoundError:
             raise ListenError(
@@ -186,11 +193,15 @@ class _Unused(socketserver.BaseRequestHandler):
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other servers from looking at, removing or binding a socket in ``directory``."""
+def _locked(directory: Path, wait: bool) -> Iterator[None]:
+    """Keep other servers from looking at, removing or binding a socket in ``directory``.
+
+    :param wait: whether to wait while one does that.
+    :raises BlockingIOError: when not, and one does.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)
