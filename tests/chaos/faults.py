@@ -150,6 +150,18 @@ def disconnect(target: Target, random: Random) -> None:
     target.abandoned.append((monotonic(), event))
 
 
+def crowd(target: Target, random: Random) -> None:
+    """Hundreds of connections that say nothing, and go."""
+    clients = []
+    try:
+        for _ in range(random.randrange(100, 400)):
+            clients.append(target.client())
+        time.sleep(0.1)
+    finally:
+        for client in clients:
+            client.close()
+
+
 def constructor_raises(target: Target, _random: Random) -> None:
     """A plugin that raises when it is configured: an error, and nobody else is hurt."""
     with target.client() as client:
@@ -252,6 +264,7 @@ CLIENTS: Final[dict[Fault, float]] = {
     flood: 1,
     abandon: 2,
     disconnect: 3,
+    crowd: 1,
     constructor_raises: 2,
     constructor_hangs: 1,
     plugin_broken: 2,

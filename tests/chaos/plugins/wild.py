@@ -1,13 +1,15 @@
 """Misbehaves as the header ``x-do`` says; what a client must get then is in ``chaos/load.py``."""
 
 import asyncio
+import contextlib
+import subprocess
 import threading
 import time
 
 import attrs
 import greenlet
 
-from pluginserver import Kong
+from pluginserver import Kong, OutsideEventError
 
 version = "1.0.0"
 priority = 10
@@ -18,6 +20,16 @@ class Unprintable(Exception):
         raise ValueError("no text")
 
     __repr__ = __str__
+
+
+class Leaves:
+    """Answers the request when it is collected, which may be in another one's event."""
+
+    def __init__(self, kong: Kong, token: str) -> None:
+        self.kong, self.token, self.me = kong, token, self
+
+    def __del__(self) -> None:
+        self.kong.response.exit(403, self.token)
 
 
 def spin(seconds: float) -> None:
@@ -96,6 +108,24 @@ class Plugin:
         thread = threading.Thread(target=time.sleep, args=(0.01,))
         thread.start()
         thread.join()
+
+    def do_outside(self, kong: Kong, token: str) -> None:
+        def ask() -> None:
+            with contextlib.suppress(OutsideEventError):
+                kong.response.exit(403, token)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+
+    def do_collected(self, kong: Kong, token: str) -> None:
+        Leaves(kong, token)
+
+    def do_asyncio(self, _kong: Kong, _token: str) -> None:
+        asyncio.run(asyncio.sleep(0.01))
+
+    def do_subprocess(self, _kong: Kong, _token: str) -> None:
+        subprocess.run(["true"], check=True)
 
     def do_big(self, kong: Kong, _token: str) -> None:
         text = "x" * 262_144
