@@ -352,7 +352,7 @@ class ErrorDigest:
     """
 
     def __init__(self, repeats: Repeats | None = None, logger: Logger | None = None) -> None:
-        self._repeats = repeats or Repeats()
+        self._repeats = Repeats() if repeats is None else repeats
         self._log = logger or get_logger()
 
     def report(

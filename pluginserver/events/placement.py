@@ -33,21 +33,22 @@ LAST_TRIAL: Final = 65_536
 class Placement:
     """Where the events of one phase of one plugin run, and what is known of them.
 
-    :param chosen: ``"own"`` or ``"shared"`` when the plugin says so itself: then nothing is judged, but that
-        a slice which has the leader replaced ends a shared placement for a trial.
+    :param chosen: ``"own"`` or ``"shared"`` when the plugin says so itself: then nothing is judged.
     """
 
-    __slots__ = ("_fast", "_own", "_strikes", "_trial", "inline")
+    __slots__ = ("_chosen", "_fast", "_strikes", "_trial", "inline")
 
     def __init__(self, chosen: str | None = None) -> None:
         self.inline = chosen == "shared"
-        self._own = chosen == "own"
+        self._chosen = chosen is not None
         self._strikes: list[float] = []
         self._fast = 0
         self._trial = FIRST_TRIAL
 
     def blocked(self) -> None:
         """Give the phase's events threads of their own, and try again."""
+        if self._chosen:
+            return
         self.inline = False
         self._fast = 0
         self._strikes.clear()
@@ -65,6 +66,6 @@ class Placement:
             self._fast = 0
             return
         self._fast += 1
-        if self._fast >= self._trial and not self.inline and not self._own:
+        if self._fast >= self._trial and not self.inline and not self._chosen:
             self._trial = min(2 * self._trial, LAST_TRIAL)
             self.inline = True

@@ -18,13 +18,13 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from ..errors import RPCError
+from ..errors import PDKError, RPCError
 from ..events.event import Event
 from ..plugins.registry import Plugins
-from ..runtime.requests import Peer, Request, Task
+from ..runtime.requests import Peer, Request
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
-from .calls import Context, Control, Start, Step, StepError
+from .calls import Context, Control, EventCall
 from .instances import Instances
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
@@ -33,8 +33,9 @@ _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 class Tasks(Protocol):
     """The events that wait for a step, and those that run."""
 
-    def claim(self, number: int) -> Task | None:
-        """Take an event out of those that wait; None when it is not there."""
+    @property
+    def waiting(self) -> dict[int, Any]:
+        """The events that wait for a step; to take one out is to claim it."""
 
     def is_running(self, number: int) -> bool:
         """Whether an event runs."""
@@ -61,6 +62,7 @@ class Methods:
         self._plugins = plugins
         self._instances = instances
         self._tasks = tasks
+        self._claim = tasks.waiting.pop
         self._ended = ended
         self._fixed_directory = fixed_directory
         self._next_event_id = itertools.count(first_id()).__next__
@@ -102,7 +104,7 @@ class Methods:
             raise _no_method(method)
         return Control(peer, message_id, function, argument)
 
-    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> Start:
+    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> EventCall:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
         if type(phase) is not str:
@@ -112,22 +114,24 @@ class Methods:
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        return Start(peer, message_id, Event(self._next_event_id(), handler, self._ended))
+        return EventCall(peer, message_id, Event(self._next_event_id(), handler, self._ended))
 
-    def _step(self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]) -> Step:
+    def _step(
+        self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
+    ) -> EventCall:
         event_id = argument.get("EventId") or 0
         data = argument.get("Data")
         if type(event_id) is not int:
             _integer("EventId", event_id)
-        event = self._tasks.claim(event_id)
+        event: Event | None = self._claim(event_id, None)
         if event is None:
             if self._tasks.is_running(event_id):
                 raise RPCError(f"event {event_id} is running: it does not wait for a step")
             raise RPCError(f"No running event {event_id}")
-        assert isinstance(event, Event)
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
-            return StepError(peer, message_id, event, _text(data or ""))
-        return Step(peer, message_id, event, data)
+            error = PDKError(_text(data or ""))
+            return EventCall(peer, message_id, event, event.runner.throw, error)
+        return EventCall(peer, message_id, event, event.runner.switch, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
         if self._fixed_directory is not None:

@@ -260,7 +260,9 @@ class Clock(Generic[C]):
         for kind, number in missing.items():
             own = not events.allows(kind)
             candidates = sorted(
-                (since, task.id, task) for since, holder, task in parked if not own or holder == kind
+                (since, task.id, task)
+                for since, holder, task in parked
+                if not own or holder == kind
             )
             for _, _, task in candidates[:number]:
                 self._forget(task, "other events needed its thread")

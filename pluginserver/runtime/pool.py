@@ -216,13 +216,6 @@ class ThreadPool(Generic[C]):
 
     # -- tasks and requests
 
-    def claim(self, number: int) -> Task | None:
-        """Take a task out of ``waiting``: it is the caller's to go on with.
-
-        :returns: None when it does not wait for a step.
-        """
-        return self.waiting.pop(number, None)
-
     def is_running(self, number: int) -> bool:
         """Whether a task runs, or waits for its turn to."""
         return any(

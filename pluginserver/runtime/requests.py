@@ -109,11 +109,7 @@ class Task:
 
 
 class Work(Interruptible):
-    """Something for a thread to do, in one slice.
-
-    ``reply`` is what :meth:`perform` has to say to the client, ``suspended`` whether the task waits for
-    a step afterwards.
-    """
+    """Something for a thread to do, in one slice."""
 
     __slots__ = ("reply", "suspended", "task")
 
@@ -121,7 +117,9 @@ class Work(Interruptible):
         super().__init__()
         self.task = task
         self.reply = b""
+        """What :meth:`perform` has to say to the client."""
         self.suspended = False
+        """Whether the task waits for a step after :meth:`perform`."""
 
 
 class Request(Work, Generic[C]):
@@ -137,7 +135,7 @@ class Request(Work, Generic[C]):
         super().__init__(task)
         self.peer = peer
         self.since = 0.0
-        """When it was given to a thread other than the leader's, on the monotonic clock."""
+        """When it was given to another thread than the leader, on the monotonic clock; 0.0 if it was not."""
 
     def perform(self, context: C) -> None:
         """Run a slice of code that is not ours, and set ``reply`` and ``suspended``.

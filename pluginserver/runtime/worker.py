@@ -19,7 +19,7 @@ from typing import Any, Final, Generic
 from .connection import WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
 from .pool import ThreadPool
-from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task, Work
+from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task
 from .thread import PoolThread
 
 BATCH: Final = 64
@@ -155,36 +155,40 @@ class Worker(PoolThread, Generic[C]):
             work.acknowledge()
         # From here on no interrupt can come.
         now = monotonic()
-        began, self.began = self.began, 0.0
+        slow = now - self.began > SLOW
+        self.began = 0.0
         self.current = None
         task = work.task
         if task is not None:
-            self._settle_task(work, task, mine, now - began > SLOW, now)
+            if slow:
+                self._slow(task, now)
+            if task.raised is not None:
+                task.report()
+            if mine and work.suspended:
+                task.since = now
+                if not self.leading:
+                    self.parked = task
+                self._pool.waiting[task.id] = task
+            elif not mine and type(work) is not Cancel and task.suspended:
+                self._cancel(task, LATE)
+            else:
+                self.live -= 1
+                if not self.leading:
+                    task.placement.ended_on_worker(task.slow)
+                task.end()
         if isinstance(work, Request):
-            self._pool.in_flight.pop(work, None)
-            if mine:
+            if work.since:
+                self._pool.in_flight.pop(work, None)
+            if mine and task is not None:
+                work.peer.send(work.reply)
+            elif mine:
                 self._pool.answer(work, work.reply)
 
-    def _settle_task(self, work: Work, task: Task, mine: bool, slow: bool, now: float) -> None:
-        if slow:
-            if self.leading:
-                task.placement.slow_inline(now)
-            else:
-                task.slow = True
-        if task.raised is not None:
-            task.report()
-        if mine and work.suspended:
-            task.since = now
-            if not self.leading:
-                self.parked = task
-            self._pool.waiting[task.id] = task
-        elif not mine and not isinstance(work, Cancel) and task.suspended:
-            self._cancel(task, LATE)
+    def _slow(self, task: Task, now: float) -> None:
+        if self.leading:
+            task.placement.slow_inline(now)
         else:
-            self.live -= 1
-            if not self.leading:
-                task.placement.ended_on_worker(task.slow)
-            task.end()
+            task.slow = True
 
     # -- as the leader
 

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from support.client import Client, Closed, pack
 
 from pluginserver import PDKError, PluginServer
-from pluginserver.events.event import callback
+from pluginserver.events.callbacks import callback
 
 CASES = int(os.environ.get("PLUGINSERVER_FUZZ_CASES", "2600"))
 

@@ -16,7 +16,7 @@ from support.client import Client, Closed, Failed, pack
 from support.paths import WIRE
 
 from pluginserver import Kong, PluginServer
-from pluginserver.events.event import callback
+from pluginserver.events.callbacks import callback
 
 Serve = Callable[..., PluginServer]
 

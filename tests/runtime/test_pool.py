@@ -12,70 +12,15 @@ from typing import Any
 import pytest
 from greenlet import GreenletExit
 from support.client import TIMEOUT, Client, Closed, Failed, pack
+from support.plugins import asks, eventually, gated, make_inline, plugin
 
 from pluginserver import Kong, PluginServer
 from pluginserver.errors import PDKError
-from pluginserver.events.event import callback, finish
+from pluginserver.events.callbacks import callback, finish
 from pluginserver.rpc.instances import Instances
 from pluginserver.runtime.thread import PoolThread
 
 Serve = Callable[..., PluginServer]
-
-
-def plugin(
-    access: Callable[[Any, Kong], object],
-    *,
-    name: str = "p",
-    threads: str | None = None,
-    **phases: Callable[[Any, Kong], object],
-) -> type:
-    """A plugin class with the given handlers.
-
-    :param threads: where its events run, when that is not to be judged.
-    """
-    parts = {"name": name, "version": "1.0.0", "priority": 1, "threads": threads}
-    return type("Plugin", (), {**parts, "access": access, **phases})
-
-
-def asks(count: int) -> Callable[[Any, Kong], None]:
-    """A handler that makes callbacks, and says in each what the one before was answered."""
-
-    def access(_self: object, _kong: Kong) -> None:
-        answer = None
-        for number in range(count):
-            answer = callback("kong.test", number, answer)
-
-    return access
-
-
-def gated() -> tuple[threading.Event, threading.Event, Callable[[Any, Kong], None]]:
-    """A handler that blocks while a gate is closed; the gate, which is open, is the first thing.
-
-    The second is set when the handler blocks.
-    """
-    gate, blocked = threading.Event(), threading.Event()
-    gate.set()
-
-    def access(_self: object, _kong: Kong) -> None:
-        if not gate.is_set():
-            blocked.set()
-            assert gate.wait(TIMEOUT)
-
-    return gate, blocked, access
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.001)
-
-
-def make_inline(client: Client, instance: int) -> None:
-    """Run events until the phase is known not to block, so that it runs on the leader."""
-    for _ in range(200):
-        client.play(instance)
 
 
 def test_steps_of_one_event_on_many_connections(serve: Serve) -> None:

@@ -69,7 +69,9 @@ class InProcess:
         self.on_notification: Callable[[Any, Any], None] = lambda _label, _argument: None
         self._plugins = plugins
         self._failures: list[HandlerFailure] = []
-        self._waiting: dict[int, _Live] = {}
+        self.waiting: dict[int, Event] = {}
+        """The events that wait for a step; the table of methods claims them."""
+        self._live: dict[int, _Live] = {}
         self._context = Context()
         self._begin_serving()
 
@@ -95,11 +97,6 @@ class InProcess:
         assert isinstance(request, EventCall)
         return self._advance(request)
 
-    def claim(self, number: int) -> Event | None:
-        """An event that waits for a step; the table of methods asks."""
-        live = self._waiting.get(number)
-        return None if live is None else live.event
-
     def is_running(self, _number: int) -> bool:
         """Never: a request that comes meanwhile finds its thread busy."""
         return False
@@ -116,9 +113,10 @@ class InProcess:
 
     def abandon(self, event_id: int) -> None:
         """End an event that waits for a step which will not come."""
-        live = self._waiting.pop(event_id, None)
-        if live is not None:
-            live.event.cancel("Kong no longer waits for it")
+        event = self.waiting.pop(event_id, None)
+        if event is not None:
+            live = self._live.pop(event_id)
+            event.cancel("Kong no longer waits for it")
             self._look_for_greenlets(live)
             live.end()
 
@@ -129,13 +127,13 @@ class InProcess:
 
     def restart(self) -> None:
         """Forget every instance and event, as a restarted server has."""
-        for event_id in list(self._waiting):
+        for event_id in list(self.waiting):
             self.abandon(event_id)
         self._begin_serving()
 
     def close(self) -> None:
         """Unwind what still waits, and drop the plugins' modules."""
-        for event_id in list(self._waiting):
+        for event_id in list(self.waiting):
             self.abandon(event_id)
         self._plugins.drop()
 
@@ -148,14 +146,15 @@ class InProcess:
         :returns: what the server answers.
         """
         event = request.event
-        live = self._waiting.pop(event.id, None) or _Live(event)
+        live = self._live.pop(event.id, None) or _Live(event)
         in_time = self._perform(live, request)
         if not in_time and event.suspended:
             event.cancel(LATE)
         if in_time:
             event.report()
             if request.suspended:
-                self._waiting[event.id] = live
+                self._live[event.id] = live
+                self.waiting[event.id] = event
         if not request.suspended or not in_time:
             self._look_for_greenlets(live)
             live.end()
