@@ -1,8 +1,8 @@
 """Whether the garbage collector runs in a thread: what it calls then belongs to no event.
 
-A finaliser (``__del__``, a weak reference's callback, the ``finally`` of a generator) that is part of a cycle
-runs when the collector comes by, in whichever event that happens to be: one event's ``kong.response.exit``
-would answer another one's request.  Rules kept here:
+A finaliser (``__del__``, a weak reference's callback, the ``finally`` of a generator) that is part of a
+cycle runs when the collector comes by, in whichever event that happens to be: one event's
+``kong.response.exit`` would answer another one's request.  Rules kept here:
 
 * a collection is told by :data:`gc.callbacks`; there is one at a time in a process;
 * the end of one that was not told, because an interrupt came first, is found when somebody asks.
