@@ -108,10 +108,13 @@ class WatchedListener(Listener):
         before, self._beside = self._beside, beside
         if before is not None:
             _put_away(before)
-        _log.warning(
-            "the socket file was removed by somebody: listening again",
-            socket=str(self.socket_path),
-        )
+        repeats = self._repeats.note("removed")
+        if repeats is not None:
+            _log.warning(
+                "the socket file was removed by somebody: listening again",
+                socket=str(self.socket_path),
+                repeats=repeats,
+            )
         return False
 
     def _drop_beside(self) -> None:
