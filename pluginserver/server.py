@@ -34,12 +34,13 @@ from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods
+from .runtime.access import OTHERS_MAY_CONNECT, AllowedUsers, others_may_write
 from .runtime.clock import Clock
 from .runtime.connection import Connection
-from .runtime.listener import Listener
 from .runtime.options import OptionArguments, Options, documented
 from .runtime.parent import watch_parent
 from .runtime.pool import ThreadPool
+from .runtime.watched_listener import WatchedListener
 from .runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
 
 
-class PluginServer(Listener):
+class PluginServer(WatchedListener):
     """Serves plugins to Kong on a Unix socket.
 
     As a context manager it listens when the block begins, and leaves nothing behind when it ends::
@@ -105,7 +106,8 @@ class PluginServer(Listener):
         self._housekeeping: Housekeeping
         self._background: Background
         self._reloading = threading.Lock()
-        super().__init__(Path(socket), self.options.socket_mode)
+        self._allowed = AllowedUsers(self.options.allow_user)
+        super().__init__(Path(socket), self.options.socket_mode, self.options.socket_group)
 
     def __enter__(self) -> PluginServer:
         self.start()
@@ -139,7 +141,13 @@ class PluginServer(Listener):
                 self._housekeeping = Housekeeping(
                     self._instances, clients, self.options.instance_timeout, self._pool.counts
                 )
-                self._methods = Methods(self.plugins, self._instances, self._pool, clients=clients)
+                self._methods = Methods(
+                    self.plugins,
+                    self._instances,
+                    self._pool,
+                    clients=clients,
+                    fixed_directory=_fixed_directory(self.options),
+                )
                 self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
             except BaseException:
                 self._put_away()
@@ -151,6 +159,7 @@ class PluginServer(Listener):
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
+        _warn_of_others(self.socket_path.parent, self.plugins.directory)
 
     def run(self) -> None:
         """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
@@ -238,6 +247,10 @@ class PluginServer(Listener):
 
     # -- what socketserver calls
 
+    def verify_request(self, request: Any, _client_address: Any) -> bool:
+        """Whether a new client's user may connect."""
+        return self._allowed.admits(request, self._pool.counts)
+
     def process_request(self, request: Any, _client_address: Any) -> None:
         """Give a new client to the leader; Kong is told at once which process it talks to."""
         connection = Connection(request, self._pool.poller, MessagePack(self._methods))
@@ -259,6 +272,28 @@ def _wait(condition: Callable[[], object], timeout: float) -> None:
     tick = threading.Event()
     while not condition() and monotonic() < deadline:
         tick.wait(0.01)
+
+
+def _fixed_directory(options: Options) -> str | None:
+    """Why no client may choose the plugins directory, and so whose code is run; None when one may."""
+    if options.fixed_plugins_directory:
+        return "the server was started with -fixed-plugins-directory"
+    if options.socket_mode & OTHERS_MAY_CONNECT:
+        return (
+            f"with the mode {options.socket_mode:04o} the socket is open to other users, whose code must"
+            " not run in this server: name the directory with -plugins-directory"
+        )
+    return None
+
+
+def _warn_of_others(socket_directory: Path, plugins_directory: Path | None) -> None:
+    """Say where users other than root and our own could replace the socket, or the code that is run."""
+    why = others_may_write(socket_directory)
+    if why is not None:
+        _log.warning(f"others can put a socket of their own in place of the server's: {why}")
+    why = None if plugins_directory is None else others_may_write(plugins_directory)
+    if why is not None:
+        _log.warning(f"others can change the plugins that this server runs: {why}")
 
 
 def _registry(

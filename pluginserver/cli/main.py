@@ -42,8 +42,15 @@ OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
     "max_threads": ("N", int),
     "socket_mode": ("MODE", lambda text: int(text, 8)),
+    "socket_group": ("GROUP", str),
 }
 """The flags that are options of a server: what stands for the value in the help, and how to read it."""
+
+LISTS: Final = {"allow_user": "USER"}
+"""Those that may be given more than once, and what stands for one value."""
+
+SWITCHES: Final = ("fixed_plugins_directory",)
+"""Those that have no value."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -161,7 +168,7 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
     from .serve import serve
 
     logs.configure(options.log_level or "info", options.log_format, options.log_backlog)
-    chosen: Any = {name: getattr(options, name) for name in OPTIONS}
+    chosen: Any = {name: getattr(options, name) for name in (*OPTIONS, *LISTS, *SWITCHES)}
     kind = _watching_server() if getattr(options, "watch", False) else PluginServer
     serve(kind(socket, watch_parent=True, **chosen, **sources))
 
@@ -256,16 +263,7 @@ def _common(
         help=f"Kong's prefix, where the socket is; default: {KONG_PREFIX}",
     )
     parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
-    for name, (metavar, read) in OPTIONS.items():
-        default = getattr(DEFAULTS, name)
-        shown = f"0{default:o}" if name == "socket_mode" else f"{default:g}"
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar=metavar,
-            type=partial(_option, name, read),
-            default=default,
-            help=f"{HELP[name]}; default: {shown}",
-        )
+    _add_options(parser)
     parser.add_argument(
         "--log-level",
         metavar="LEVEL",
@@ -293,6 +291,42 @@ def _backlog(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that are options of a server."""
+    for name, (metavar, read) in OPTIONS.items():
+        default = getattr(DEFAULTS, name)
+        parser.add_argument(
+            _flag(name),
+            metavar=metavar,
+            type=partial(_option, name, read),
+            default=default,
+            help=f"{HELP[name]}; default: {_shown(name, default)}",
+        )
+    for name, metavar in LISTS.items():
+        parser.add_argument(
+            _flag(name),
+            metavar=metavar,
+            type=partial(_option, name, str),
+            action="append",
+            default=[],
+            help=f"{HELP[name]}; default: all that the socket's mode lets in",
+        )
+    for name in SWITCHES:
+        parser.add_argument(_flag(name), action="store_true", help=HELP[name])
+
+
+def _flag(name: str) -> str:
+    """The flag for an option."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _shown(name: str, default: Any) -> str:
+    """A flag's default as the help shows it."""
+    if default is None:
+        return "that of the process"
+    return f"0{default:o}" if name == "socket_mode" else f"{default:g}"
 
 
 def _option(name: str, read: Callable[[str], Any], text: str) -> Any:

@@ -4,6 +4,7 @@ Rules kept here:
 
 * a call is judged before anything is sent: outside of an event, after its last message, and in a phase in
   which Kong would throw it raises, with a sentence that says what to do;
+* a finaliser that the garbage collector runs may be another event's: it cannot call;
 * the event is found by the greenlet that calls: nothing is made for an event but its runner.
 """
 
@@ -16,6 +17,7 @@ from greenlet import getcurrent
 
 from ..errors import EventEndedError, OutsideEventError, PhaseError
 from ..spec.functions import FUNCTIONS
+from .collection import COLLECTION, in_collection
 from .event import Event, Runner, Unwind
 from .outcome import Outcome
 
@@ -28,7 +30,7 @@ def callback(method: str, *args: Any) -> Any:
     :returns: what Kong sent back, decoded from MessagePack; None when it sent nothing.
     :raises PDKError: when Kong answers with ``StepError``.
     :raises PhaseError: in a phase in which Kong would throw; nothing is sent.
-    :raises OutsideEventError: where no event runs.
+    :raises OutsideEventError: where no event runs, and in a finaliser that the garbage collector calls.
     :raises EventEndedError: after the event's last message.
     """
     runner = _runner(method)
@@ -63,6 +65,8 @@ def _runner(method: str) -> Runner:
     runner = getcurrent()
     if type(runner) is not Runner:
         raise _outside(method)
+    if COLLECTION.thread and in_collection():
+        raise _in_finaliser(method)
     event = runner.event
     assert event is not None
     if event.outcome is not None:
@@ -86,6 +90,13 @@ def _outside(method: str) -> OutsideEventError:
     else:
         where = f"in the thread {threading.current_thread().name!r}, which runs no event"
     return OutsideEventError(f"{method} was called {where}: call it in a phase handler")
+
+
+def _in_finaliser(method: str) -> OutsideEventError:
+    return OutsideEventError(
+        f"{method} was called in a finaliser that the garbage collector ran, maybe in another request's"
+        " event: call it in the handler itself"
+    )
 
 
 def _ended(event: Event, method: str) -> EventEndedError:

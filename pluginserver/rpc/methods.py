@@ -55,6 +55,7 @@ class Methods:
     :param tasks: the events that steps can be for.
     :param ended: told of each event that is over, once, on the thread that owned it.
     :param clients: the processes that ask, when it is told which.
+    :param fixed_directory: why no client may choose the plugins directory; None when one may.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Methods:
         tasks: Tasks,
         ended: Callable[[Event], object] | None = None,
         clients: Clients | None = None,
+        fixed_directory: str | None = None,
     ) -> None:
         self._plugins = plugins
         self._instances = instances
@@ -71,6 +73,7 @@ class Methods:
         self._claim = tasks.waiting.pop
         self._ended = ended
         self._clients = clients
+        self._fixed_directory = fixed_directory
         self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
@@ -150,6 +153,8 @@ class Methods:
         return EventCall(peer, message_id, event, event.runner.switch, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
+        if self._fixed_directory is not None:
+            raise RPCError(f"SetPluginDir is refused: {self._fixed_directory}")
         self._plugins.set_directory(_string("the directory", argument))
         return "ok"
 

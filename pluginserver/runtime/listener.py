@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from .. import logs
 from ..errors import ListenError
+from .access import group_number
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""
@@ -47,22 +48,30 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     :param path: the socket's path; a stale socket file there is replaced.
     :param mode: the permissions of the socket file.
+    :param group: its group, by name or number; the process's when None.
     """
 
     request_queue_size = 1024
     daemon_threads = True
 
-    def __init__(self, path: Path, mode: int) -> None:
+    def __init__(self, path: Path, mode: int, group: str | None = None) -> None:
         self.socket_path = path
         self._mode = mode
+        self._group = group
         self._bound: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._acceptor: threading.Thread | None = None
         super().__init__(os.fspath(path), _Unused, bind_and_activate=False)
 
-    def listen(self) -> None:
+    @property
+    def bound(self) -> tuple[int, int] | None:
+        """Device and inode of the socket file that is ours; None when there is none."""
+        return self._bound
+
+    def listen(self, only_missing: bool = False) -> None:
         """Bind the socket, with nobody else doing the same at the same path.
 
+        :param only_missing: do it only when nothing is at the path, and do not wait for the lock.
         :raises ListenError: when it cannot be had.
         """
         path = self.socket_path
@@ -73,20 +82,34 @@ class Listener(socketserver.ThreadingUnixStreamServer):
                 " choose a shorter one"
             )
         try:
-            with _locked(path.parent):
-                self._remove_stale()
-                os.fchmod(self.socket.fileno(), self._mode)
-                self.server_bind()
-                self.server_activate()
-                status = os.stat(path)
-                self._bound = (status.st_dev, status.st_ino)
-                os.chmod(path, self._mode)
+            with _locked(path.parent, wait=not only_missing):
+                if not only_missing:
+                    self._remove_stale()
+                self._bind(path)
         except FileNotFoundError:
             raise ListenError(
                 f"the directory {path.parent} for the socket does not exist: create it or choose another"
             ) from None
         except OSError as error:
             raise ListenError(f"cannot listen on {path}: {error.strerror}") from None
+
+    def _bind(self, path: Path) -> None:
+        """Bind and listen; the group can connect only when it is the right one."""
+        group = None if self._group is None else group_number(self._group)
+        mode = self._mode if group is None else self._mode & ~stat.S_IRWXG
+        os.fchmod(self.socket.fileno(), mode)
+        self.server_bind()
+        status = os.stat(path)
+        self._bound = (status.st_dev, status.st_ino)
+        if group is not None:
+            try:
+                os.chown(path, -1, group)
+            except PermissionError:
+                raise ListenError(
+                    f"the socket cannot be given to the group {self._group}: its user must be a member of it"
+                ) from None
+        os.chmod(path, self._mode)
+        self.server_activate()
 
     def start_accepting(self, name: str) -> None:
         """Accept clients on a thread of that name; after :meth:`listen`."""
@@ -170,11 +193,15 @@ class _Unused(socketserver.BaseRequestHandler):
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other servers from looking at, removing or binding a socket in ``directory``."""
+def _locked(directory: Path, wait: bool) -> Iterator[None]:
+    """Keep other servers from looking at, removing or binding a socket in ``directory``.
+
+    :param wait: whether to wait while one does that.
+    :raises BlockingIOError: when not, and one does.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(descriptor)

@@ -61,6 +61,8 @@ def options(*arguments: str) -> dict[str, object]:
         ("socket", "/s", "socket", "/s"),
         ("socket-mode", "0660", "socket_mode", 0o660),
         ("socket-mode", "0o600", "socket_mode", 0o600),
+        ("socket-group", "root", "socket_group", "root"),
+        ("allow-user", "root", "allow_user", ["root"]),
         ("max-threads", "7", "max_threads", 7),
         ("request-timeout", "20", "request_timeout", 20.0),
         ("callback-timeout", "0.5", "callback_timeout", 0.5),
@@ -86,6 +88,8 @@ def test_a_flag_is_taken_as_go_takes_it(flag: str, value: str, key: str, parsed:
         ["-socket-mode", "999"],
         ["-socket-mode", "-1"],
         ["-socket-mode", "1777"],
+        ["-socket-group", "no such group"],
+        ["-allow-user", "root", "-allow-user", "no such user"],
         ["-max-threads", "0"],
         ["-max-threads", "many"],
         ["-grace", "-1"],
@@ -119,8 +123,9 @@ def test_the_version_is_two_lines(flag: str, plugins: Path) -> None:
 def test_help_tells_every_flag(flag: str) -> None:
     done = run(*MODULE, flag)
     assert (done.returncode, done.stderr) == (0, b"")
+    words = done.stdout.decode().split()
     for name in options():
-        assert f"--{name.replace('_', '-')} " in done.stdout.decode()
+        assert f"--{name.replace('_', '-')}" in words
 
 
 # -- sub-commands
