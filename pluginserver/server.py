@@ -7,7 +7,9 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 * :meth:`PluginServer.stop` leaves no thread, descriptor, socket or file behind, and may be called
   at any time, from any thread, more than once;
 * what is done from time to time is done by the clock, and an idle server wakes nobody;
-* a program's ``on_error`` that fails costs a line in the log, not the event.
+* a program's ``on_error`` that fails costs a line in the log, not the event;
+* a server that cannot go on asks for its own end, and says why (:attr:`PluginServer.failure`);
+* a process that is forked off this one has nothing of the server.
 """
 
 from __future__ import annotations
@@ -29,12 +31,15 @@ from .rpc.frames import notification
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods, first_id
+from .rpc.report import stacks, status
 from .runtime.clock import Clock
 from .runtime.connection import Connection
+from .runtime.forks import end_child
 from .runtime.listener import Listener
 from .runtime.options import OptionArguments, Options, documented
 from .runtime.parent import watch_parent
 from .runtime.pool import ThreadPool
+from .runtime.supervision import Descriptors
 from .runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -87,10 +92,16 @@ class PluginServer(Listener):
         self._life = threading.Lock()
         self._stop_requested = threading.Event()
         self._started = False
+        self.failure: str | None = None
+        """Why the server cannot go on; None while it can."""
+        self.left: list[str] = []
+        """The names of the threads that :meth:`stop` could not end."""
         self._greeting = notification("serverPid", os.getpid())
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
+        self._instances: Instances
         self._methods: Methods
+        self._descriptors = Descriptors({})
         super().__init__(Path(socket), self.options.socket_mode)
 
     def __enter__(self) -> PluginServer:
@@ -114,26 +125,43 @@ class PluginServer(Listener):
         with self._life:
             try:
                 self.listen()
-                self.plugins.load()
-                instances = Instances(first_id(), self._failed)
+                self._load()
+                self._instances = Instances(first_id(), self._failed)
                 self._pool = ThreadPool(_worker, self._name, self.options)
-                self._methods = Methods(self.plugins, instances, self._pool)
-                self._clock = Clock(self._pool, f"{self._name}-clock", self._digest.flush)
+                self._methods = Methods(self.plugins, self._instances, self._pool)
+                self._clock = Clock(self._pool, f"{self._name}-clock", self._keep_house)
             except BaseException:
                 self._put_away()
                 raise
             if self.options.watch_parent:
-                watch_parent(self._pool, self._orphaned)
+                watch_parent(self._pool, self._orphaned, self.options.parent)
+            self._descriptors = Descriptors(
+                {
+                    "the listening socket": self.fileno(),
+                    "the poller": self._pool.poller.fileno(),
+                    "the descriptor that wakes the leader": self._pool.wakeup,
+                }
+            )
             self._clock.start()
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
 
+    def _load(self) -> None:
+        process = os.getpid()
+        self.plugins.load()
+        if os.getpid() != process:
+            end_child("a plugin that was loaded")
+
     def run(self) -> None:
         """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
         raises."""
         with self:
-            self._stop_requested.wait()
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until :meth:`request_stop` is called."""
+        self._stop_requested.wait()
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
@@ -153,12 +181,45 @@ class PluginServer(Listener):
             self.stop_accepting()
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
-            for name in self._clock.stop():
-                _log.error(
-                    f"the thread {name} could not be ended: its handler does not return"
-                )
+            self.left = self._clock.stop()
+            for name in self.left:
+                _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
         _log.info("stopped", socket=str(self.socket_path))
+
+    def log_stacks(self) -> None:
+        """Write the stacks of every thread and of every suspended event to the log, one line each."""
+        for what, stack in stacks(self._pool if self._started else None):
+            _log.info(f"stack of {what}", stack=stack)
+
+    def log_status(self) -> None:
+        """Write to the log what there is: plugins, instances, events, threads, placements, counts."""
+        if self._started:
+            _log.info("status", **status(self.plugins, self._instances, self._pool))
+
+    def lost(self, what: str) -> None:
+        """Ask for the end: other code in the process has closed a descriptor of the server's."""
+        if self.failure is None and not self._stop_requested.is_set():
+            self.failure = (
+                f"{what} was closed by other code in this process: find the plugin that does it"
+            )
+            _log.critical(f"the server ends: {self.failure}")
+            self.request_stop()
+
+    def forked(self) -> None:
+        """Have nothing of the parent's server; this is a child."""
+        self._started = False
+        self._life = threading.Lock()
+        super().forked()
+
+    def _keep_house(self) -> float | None:
+        self._supervise()
+        return self._digest.flush()
+
+    def _supervise(self) -> None:
+        what = self._descriptors.lost()
+        if what is not None:
+            self.lost(what)
 
     def _drain(self, grace: float) -> None:
         deadline = monotonic() + grace
@@ -194,7 +255,11 @@ class PluginServer(Listener):
         """Give a new client to the leader; Kong is told at once which process it talks to."""
         connection = Connection(request, self._pool.poller, MessagePack(self._methods))
         connection.send(self._greeting)
-        self._pool.add(connection)
+        try:
+            self._pool.add(connection)
+        except (OSError, ValueError):
+            self._supervise()
+            raise
 
     def _orphaned(self) -> None:
         _log.warning("the process that started this server is gone")

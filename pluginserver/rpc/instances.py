@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -91,7 +92,9 @@ class Instances:
                     partial(method, kong),
                     self._failed,
                     fail_open=plugin.on_error == "continue",
-                    placement=self._placements.setdefault((plugin.name, phase), Placement(plugin.threads)),
+                    placement=self._placements.setdefault(
+                        (plugin.name, phase), Placement(plugin.threads)
+                    ),
                 )
                 for phase, method in configured.handlers().items()
             }
@@ -136,6 +139,17 @@ class Instances:
                 raise _none(instance_id)
             self._last_close[instance.plugin] = int(time.time())
         return instance
+
+    def counts(self) -> dict[str, int]:
+        """How many instances each plugin has."""
+        return dict(Counter(one.plugin for one in list(self._by_id.values())))
+
+    def placements(self) -> dict[str, str]:
+        """Where the events of each phase of each plugin run: ``"inline"`` or ``"own"``."""
+        return {
+            f"{plugin}.{phase}": "inline" if placement.inline else "own"
+            for (plugin, phase), placement in self._placements.copy().items()
+        }
 
     def of_plugin(self, name: str) -> dict[str, Any]:
         """The part of ``GetStatus`` that tells of one plugin's instances; times are seconds, 0 for

@@ -77,6 +77,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
@@ -89,6 +90,7 @@ from typing import Final, Generic
 from .. import logs
 from .backlog import Backlog
 from .connection import Connection
+from .forks import close_in_children
 from .options import Options
 from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
 from .thread import PoolThread
@@ -173,6 +175,8 @@ class ThreadPool(Generic[C]):
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
         self.stopping = threading.Event()
+        self.forked_off = False
+        """Whether this process is a child of the one that the pool serves."""
         self.counts: Counter[str] = Counter()
         """How often each limit was hit."""
         self.lock = threading.Lock()
@@ -185,6 +189,7 @@ class ThreadPool(Generic[C]):
         self._spawn_thread = spawn
         self._name = name
         self._numbers = itertools.count(1)
+        close_in_children(self)
 
     # -- connections
 
@@ -192,11 +197,12 @@ class ThreadPool(Generic[C]):
         """Serve a new client.
 
         :raises OSError: when the system can watch no more of them; the connection is closed then.
+        :raises ValueError: when somebody has closed the epoll set.
         """
         self.connections[connection.fd] = connection
         try:
             connection.register()
-        except OSError:
+        except (OSError, ValueError):
             self.drop(connection)
             raise
 
@@ -212,7 +218,8 @@ class ThreadPool(Generic[C]):
 
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
-        os.eventfd_write(self.wakeup, 1)
+        with contextlib.suppress(OSError):  # a closed one is noticed by supervision
+            os.eventfd_write(self.wakeup, 1)
 
     # -- tasks and requests
 
@@ -316,6 +323,8 @@ class ThreadPool(Generic[C]):
 
     def _free(self, name: str) -> PoolThread | None:
         """A thread with nothing to do, or None when there may be no more; under the lock."""
+        if self.stopping.is_set():
+            return None
         group = self.groups[name]
         if group.idle:
             return group.idle.pop()
@@ -373,4 +382,15 @@ class ThreadPool(Generic[C]):
         for descriptor in self.watched:
             os.close(descriptor)
         self.poller.close()
-        os.close(self.wakeup)
+        with contextlib.suppress(OSError):
+            os.close(self.wakeup)
+
+    def forked(self) -> None:
+        """Close what belongs to the parent; this is a child."""
+        self.forked_off = True
+        self.poller.close()
+        for connection in list(self.connections.values()):
+            connection.forked()
+        for descriptor in (self.wakeup, *self.watched):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
