@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import ModuleType, TracebackType
@@ -25,12 +25,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import logs
 from .events.event import Event
-from .plugins.registry import Plugins
-from .rpc.calls import Context
+from .plugins.refresh import follow_files
+from .plugins.registry import Change, Plugins
+from .rpc.calls import Context, Errand
 from .rpc.frames import notification
+from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
-from .rpc.methods import Methods, first_id
+from .rpc.methods import Methods
 from .rpc.report import stacks, status
 from .runtime.clock import Clock
 from .runtime.connection import Connection
@@ -101,6 +103,8 @@ class PluginServer(Listener):
         self._clock: Clock[Context]
         self._instances: Instances
         self._methods: Methods
+        self._housekeeping: Housekeeping
+        self._reloading = threading.Lock()
         self._descriptors = Descriptors({})
         super().__init__(Path(socket), self.options.socket_mode)
 
@@ -126,10 +130,16 @@ class PluginServer(Listener):
             try:
                 self.listen()
                 self._load()
-                self._instances = Instances(first_id(), self._failed)
+                self._instances = Instances(self._failed, self._in_background)
                 self._pool = ThreadPool(_worker, self._name, self.options)
+                self._housekeeping = Housekeeping(
+                    self._instances,
+                    self._pool.watch,
+                    self.options.instance_timeout,
+                    self._pool.counts,
+                )
                 self._methods = Methods(self.plugins, self._instances, self._pool)
-                self._clock = Clock(self._pool, f"{self._name}-clock", self._keep_house)
+                self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
             except BaseException:
                 self._put_away()
                 raise
@@ -162,6 +172,22 @@ class PluginServer(Listener):
     def wait(self) -> None:
         """Wait until :meth:`request_stop` is called."""
         self._stop_requested.wait()
+
+    def reload(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
+        """Load the plugins whose files have changed, beside the code that runs; from any thread.
+
+        Running events end on the old code.  The next event for an instance of a plugin that was loaded
+        anew has Kong start a new one.  A plugin that cannot be loaded leaves its old version serving, and so
+        does one whose file is gone.  What happens is logged.
+
+        :param changed: files that changed, besides those whose time stamp tells it.
+        :returns: what became of the plugins, in order.
+        """
+        with self._reloading:
+            changes = follow_files(self.plugins, changed)
+            if self._started:
+                self._instances.retire(self.plugins.all())
+        return changes
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
@@ -212,10 +238,6 @@ class PluginServer(Listener):
         self._life = threading.Lock()
         super().forked()
 
-    def _keep_house(self) -> float | None:
-        self._supervise()
-        return self._digest.flush()
-
     def _supervise(self) -> None:
         what = self._descriptors.lost()
         if what is not None:
@@ -248,6 +270,15 @@ class PluginServer(Listener):
             self._on_error(event, error)
         except Exception as failure:
             _log.error("on_error failed", exc_info=failure, **about)
+
+    def _in_background(self, what: str, function: Callable[[], None]) -> None:
+        self._pool.submit(Errand(what, function), monotonic())
+
+    def _from_time_to_time(self) -> float | None:
+        """What the clock has done for us; returns in how many seconds again at the latest."""
+        self._supervise()
+        delays = [self._digest.flush(), self._housekeeping.look(monotonic())]
+        return min((delay for delay in delays if delay is not None), default=None)
 
     # -- what socketserver calls
 

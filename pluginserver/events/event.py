@@ -112,6 +112,8 @@ class Handler:
 
     __slots__ = (
         "call",
+        "closed",
+        "events",
         "fail_open",
         "failed",
         "forbidden",
@@ -119,6 +121,7 @@ class Handler:
         "phase",
         "placement",
         "plugin",
+        "used",
     )
 
     def __init__(
@@ -139,6 +142,13 @@ class Handler:
         self.fail_open = fail_open
         self.forbidden = FORBIDDEN[phase]
         self.placement = placement or Placement()
+        self.events: dict[Event, None] = {}
+        """Its events that are not over; who begins one puts it in."""
+        self.closed = False
+        """Whether no event may begin any more; stored before ``events`` is looked at, and looked at after an
+        event was put in: of two threads at least one sees what the other did."""
+        self.used = False
+        """Whether an event has begun since somebody looked."""
 
     def refusal(self, text: str, how: str = "refused") -> Outcome:
         """How an event ends that came to no good end of its own; ``text`` says why.
@@ -208,6 +218,7 @@ class Event(Task):
 
     def end(self) -> None:
         """Give the runner back, if there is one that can be used again."""
+        self.handler.events.pop(self, None)
         runner = getattr(self, "runner", None)
         if runner is not None:
             runner.home.release(runner)

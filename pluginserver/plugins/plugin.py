@@ -57,6 +57,15 @@ class Configured:
         """The object's handlers, by phase; each takes ``kong``."""
         return {phase: getattr(self.object, phase) for phase in self._phases}
 
+    @property
+    def closes(self) -> bool:
+        """Whether the object's class has a method ``close()``."""
+        return callable(getattr(type(self.object), "close", None))
+
+    def close(self) -> None:
+        """Call the object's ``close()``; it raises whatever that raises."""
+        self.object.close()
+
     def public_config(self) -> dict[str, Any]:
         """The configuration as JSON values.
 

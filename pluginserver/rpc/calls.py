@@ -12,7 +12,7 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ..errors import PDKError, PluginServerError
 from ..events.event import Event, Out, Runners, describe
@@ -126,6 +126,44 @@ class StepError(Step):
     def advance(self, context: Context) -> Out:
         """Raise it in the handler."""
         return self.event.throw(PDKError(self.value))
+
+
+class _Nobody:
+    """Who is answered when nobody has asked."""
+
+    pid: Final = 0
+
+    def send(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+
+class Errand(Request[Context]):
+    """What the server does of its own accord, on a thread for control requests.
+
+    :param what: what it does, for the log.
+    :param function: does it.
+    """
+
+    __slots__ = ("function", "what")
+
+    def __init__(self, what: str, function: Callable[[], None]) -> None:
+        super().__init__(_Nobody(), None)
+        self.what = what
+        self.function = function
+
+    def perform(self, context: Context) -> None:
+        """Call the function."""
+        try:
+            self.function()
+        except Cancelled:
+            raise
+        except BaseException as error:
+            get_logger().error(f"{self.what} failed", exc_info=error)
+
+    def refuse(self, why: str) -> bytes:
+        """Say that it takes too long, or cannot be done any more."""
+        get_logger().error(f"{self.what} has not come to its end: {why}")
+        return b""
 
 
 class Control(Request[Context]):

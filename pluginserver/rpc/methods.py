@@ -16,6 +16,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from ..errors import RPCError
@@ -25,7 +26,7 @@ from ..runtime.requests import Peer, Request, Task
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
 from .calls import Context, Control, Start, Step, StepError
-from .instances import Instances
+from .instances import Instances, none
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 
@@ -65,7 +66,6 @@ class Methods:
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
             names.GET_PLUGIN_INFO: self._get_plugin_info,
             names.GET_STATUS: self._get_status,
-            names.START_INSTANCE: self._start_instance,
             names.INSTANCE_STATUS: self._instance_status,
             names.CLOSE_INSTANCE: self._close_instance,
         }
@@ -94,6 +94,8 @@ class Methods:
             return self._start(peer, message_id, _record(method, argument))
         if type(method) is str and method in STEPS:
             return self._step(peer, message_id, method, _record(method, argument))
+        if method == names.START_INSTANCE:
+            return Control(peer, message_id, partial(self._start_instance, peer.pid), argument)
         function = self._control.get(method) if type(method) is str else None
         if function is None:
             raise _no_method(method)
@@ -109,7 +111,13 @@ class Methods:
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        return Start(peer, message_id, Event(self._next_event_id(), handler, self._ended))
+        event = Event(self._next_event_id(), handler, self._ended)
+        handler.events[event] = None
+        handler.used = True
+        if handler.closed:
+            event.end()
+            raise none(instance_id)
+        return Start(peer, message_id, event)
 
     def _step(self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]) -> Step:
         event_id = argument.get("EventId") or 0
@@ -147,13 +155,18 @@ class Methods:
             },
         }
 
-    def _start_instance(self, argument: Any) -> object:
+    def _start_instance(self, client: int, argument: Any) -> object:
         record = _record("plugin.StartInstance", argument)
-        plugin = self._plugins.get(_string("Name", record.get("Name")))
+        name = _string("Name", record.get("Name"))
+        plugin = self._plugins.get(name)
         config = record.get("Config")
         if config is not None and not isinstance(config, (str, bytes)):
             raise RPCError(f"Decoding config: a JSON text is wanted, got {_shown(config)}")
-        return self._instances.start(plugin, config or "{}").status()
+        instance = self._instances.start(plugin, config or "{}", client)
+        now = self._plugins.get(name)
+        if now is not plugin:
+            self._instances.retire([now])
+        return instance.status()
 
     def _instance_status(self, argument: Any) -> object:
         return self._instances.get(_integer("the instance's id", argument)).status()

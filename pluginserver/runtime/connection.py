@@ -19,6 +19,7 @@ import socket
 import threading
 from typing import Final, Generic, Protocol
 
+from .processes import peer_process
 from .requests import C, Request
 
 READ_SIZE: Final = 65_536
@@ -70,12 +71,15 @@ class Connection(Generic[C]):
         "_unsent",
         "closed",
         "fd",
+        "pid",
     )
 
     def __init__(self, sock: socket.socket, poller: select.epoll, codec: Codec[C]) -> None:
         sock.setblocking(False)
         self.fd = sock.fileno()
         self.closed = False
+        self.pid: Final = peer_process(sock)
+        """The client's process; 0 when the system does not show it."""
         self._socket = sock
         self._receive = sock.recv
         self._poller = poller

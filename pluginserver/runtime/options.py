@@ -99,6 +99,12 @@ class Options:
         "a number of seconds above 0",
         _is_positive,
     )
+    instance_timeout: float = _option(
+        86_400.0,  # a quiet night, and a quiet weekend's day, must not reset every plugin
+        "seconds after which an unused instance is closed whose Kong worker the system does not show",
+        "a number of seconds above 0",
+        _is_positive,
+    )
     grace: float = _option(
         10.0,  # what Kong gives its own workers to quit
         "seconds that running events get to finish when the server stops",
@@ -128,6 +134,7 @@ class OptionArguments(TypedDict, total=False):
     callback_timeout: float
     queue_timeout: float
     stuck_timeout: float
+    instance_timeout: float
     grace: float
     watch_parent: bool
     parent: int

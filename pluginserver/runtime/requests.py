@@ -31,6 +31,10 @@ LATE: Final = "its time was over"
 class Peer(Protocol):
     """Where a reply goes: a connection."""
 
+    @property
+    def pid(self) -> int:
+        """The client's process; 0 when the system does not show it."""
+
     def send(self, data: bytes) -> None:
         """Send a reply; a client that is gone is passed over in silence."""
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import greenlet
@@ -26,7 +26,7 @@ from ...errors import PluginServerError, RPCError
 from ...events.event import Event, Runner
 from ...rpc.calls import Context, Control, EventCall
 from ...rpc.instances import Instances
-from ...rpc.methods import Methods, first_id
+from ...rpc.methods import Methods
 from ...runtime.interrupts import Cancelled
 from ...runtime.requests import LATE
 from .base import HandlerFailure, Source
@@ -52,6 +52,8 @@ class _Live:
 class _Nobody:
     """Who would be answered over a socket: here the answer is returned."""
 
+    pid: Final = 0
+
     def send(self, data: bytes) -> None:
         """Not called: nothing here pipelines requests."""
         raise AssertionError(data)
@@ -74,8 +76,8 @@ class InProcess:
         self._begin_serving()
 
     def _begin_serving(self) -> None:
-        instances = Instances(first_id(), self._failed)
-        self._methods = Methods(self._plugins.registry, instances, self)
+        self._instances = Instances(self._failed, lambda _what, function: function())
+        self._methods = Methods(self._plugins.registry, self._instances, self)
 
     def load(self, source: Source) -> str:
         """Load a plugin: see :meth:`.transport.Transport.load`."""
@@ -121,6 +123,7 @@ class InProcess:
             live.event.cancel("Kong no longer waits for it")
             self._look_for_greenlets(live)
             live.end()
+            self._instances.tidy()
 
     def handler_failures(self) -> list[HandlerFailure]:
         """What handlers raised and left behind since the last call."""
@@ -159,6 +162,7 @@ class InProcess:
         if not request.suspended or not in_time:
             self._look_for_greenlets(live)
             live.end()
+            self._instances.tidy()
         if not in_time:
             raise NoAnswer("timeout", timed_out=True)
         _, _, error, result = _unpacked(request.reply)
