@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import logging
 import os
 import sys
 import time
@@ -28,8 +27,6 @@ def leave(code: int) -> NoReturn:
 def leave_at_once(code: int) -> NoReturn:
     """End the process without ending the interpreter, after what was written has gone out."""
     end_within(EXIT_TIME, code)
-    with contextlib.suppress(Exception):
-        logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

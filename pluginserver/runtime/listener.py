@@ -180,6 +180,8 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._closing.set()
         name = self.socket.getsockname()
         self.socket.close()
+        if not name:
+            return
         for number in map(int, os.listdir("/proc/self/fd")):
             with contextlib.suppress(OSError):
                 if stat.S_ISSOCK(os.fstat(number).st_mode):
