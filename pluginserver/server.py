@@ -216,7 +216,7 @@ class PluginServer(Listener):
     def log_stacks(self) -> None:
         """Write the stacks of every thread and of every suspended event to the log, one line each."""
         for what, stack in stacks(self._pool if self._started else None):
-            _log.info(f"stack of {what}", stack=stack)
+            _log.info(f"stack of {what}", frames=stack)
 
     def log_status(self) -> None:
         """Write to the log what there is: plugins, instances, events, threads, placements, counts."""

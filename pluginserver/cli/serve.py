@@ -22,7 +22,6 @@ from typing import Final
 import attrs
 
 from .. import logs
-from ..errors import PluginServerError
 from ..runtime.frozen import Watcher, tell_reports
 from ..runtime.systemd import Systemd
 from ..server import PluginServer
@@ -54,7 +53,6 @@ def serve(server: PluginServer, settings: Settings) -> None:
 
     :raises ListenError: when the socket cannot be had.
     :raises PluginError: when the plugins directory does not exist.
-    :raises PluginServerError: when it could not go on.
     """
     systemd = Systemd(os.environ)
     if systemd.descriptor is not None:
@@ -68,19 +66,17 @@ def serve(server: PluginServer, settings: Settings) -> None:
     signals = _signals(server, systemd)
     if watcher is not None:
         watcher.start()
-    try:
-        with server:
-            signals.check()
-            systemd.ready()
-            systemd.start_watchdog(lambda: server.failure is None)
-            server.wait()
-            systemd.stopping()
-    finally:
-        systemd.end_watchdog()
-        if watcher is not None:
-            watcher.close()
+    with server:
+        signals.check()
+        systemd.ready()
+        systemd.start_watchdog(lambda: server.failure is None)
+        server.wait()
+        systemd.stopping()
+    systemd.end_watchdog()
     if server.failure is not None:
-        raise PluginServerError(server.failure)
+        leave_at_once(1)
+    if watcher is not None:
+        watcher.close()
     if server.left:
         leave_at_once(0)
 

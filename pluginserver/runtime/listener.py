@@ -165,13 +165,14 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._unlink()
 
     def _wake_acceptor(self) -> None:
-        with contextlib.suppress(OSError):
-            if not self._inherited:
+        if not self._inherited:
+            with contextlib.suppress(OSError):
                 self.socket.shutdown(sockets.SHUT_RDWR)
                 return
-            with sockets.socket(sockets.AF_UNIX) as knock:
-                knock.setblocking(False)
-                knock.connect(os.fspath(self.socket_path))
+        # It is not ours to shut down, or was closed by somebody else.
+        with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX) as knock:
+            knock.setblocking(False)
+            knock.connect(os.fspath(self.socket_path))
 
     def forked(self) -> None:
         """Close what belongs to the parent; this is a child."""
