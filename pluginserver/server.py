@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 OnError: TypeAlias = Callable[[Event, BaseException], None]
 """Called with an event and what its handler raised."""
 
+WAKEUP: Final = "the descriptor that wakes the leader"
+
 _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
 
@@ -145,13 +147,7 @@ class PluginServer(Listener):
                 raise
             if self.options.watch_parent:
                 watch_parent(self._pool, self._orphaned, self.options.parent)
-            self._descriptors = Descriptors(
-                {
-                    "the listening socket": self.fileno(),
-                    "the poller": self._pool.poller.fileno(),
-                    "the descriptor that wakes the leader": self._pool.wakeup,
-                }
-            )
+            self._descriptors = self._open_descriptors()
             self._clock.start()
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
@@ -240,8 +236,22 @@ class PluginServer(Listener):
 
     def _supervise(self) -> None:
         what = self._descriptors.lost()
-        if what is not None:
+        if what == WAKEUP:
+            _log.error(f"{what} was closed by other code in this process: another one is opened")
+            self._pool.counts["wakeups_renewed"] += 1
+            self._pool.renew_wakeup()
+            self._descriptors = self._open_descriptors()
+        elif what is not None:
             self.lost(what)
+
+    def _open_descriptors(self) -> Descriptors:
+        return Descriptors(
+            {
+                "the listening socket": self.fileno(),
+                "the poller": self._pool.poller.fileno(),
+                WAKEUP: self._pool.wakeup,
+            }
+        )
 
     def _drain(self, grace: float) -> None:
         deadline = monotonic() + grace

@@ -144,6 +144,8 @@ class Listener(socketserver.ThreadingUnixStreamServer):
             try:
                 self.serve_forever(POLL_INTERVAL)
             except BaseException as error:
+                if self._closing.is_set():
+                    return
                 if isinstance(error, _LostError) or self.socket.fileno() < 0:
                     self.lost("the listening socket")
                     return
@@ -194,7 +196,8 @@ class Listener(socketserver.ThreadingUnixStreamServer):
     def release(self) -> None:
         """Close the socket and remove its file; may be called again."""
         self._unlink()
-        self.server_close()
+        with contextlib.suppress(OSError):  # somebody has closed it
+            self.server_close()
 
     def _remove_stale(self) -> None:
         """Remove a socket file that nobody serves.
@@ -230,6 +233,8 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     def get_request(self) -> tuple[sockets.socket, Any]:
         """Accept a client."""
+        if self._closing.is_set():
+            raise _LostError  # out of serve_forever, which may not know yet that it is to end
         try:
             return super().get_request()
         except OSError as error:

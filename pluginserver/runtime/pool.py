@@ -154,8 +154,7 @@ class ThreadPool(Generic[C]):
         self.options = options
         self.log = logs.get_logger()
         self.poller = select.epoll()
-        self.wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.poller.register(self.wakeup, select.EPOLLIN)
+        self.renew_wakeup()
         self.connections: dict[int, Connection[C]] = {}
         self.watched: dict[int, Callable[[], None]] = {}
         """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
@@ -214,12 +213,21 @@ class ThreadPool(Generic[C]):
     def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
         """Have the leader call ``ready``, once, when the descriptor is readable; it is closed at the end."""
         self.watched[descriptor] = ready
-        self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+        try:
+            self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+        except (OSError, ValueError):
+            del self.watched[descriptor]
+            raise
 
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
         with contextlib.suppress(OSError):  # a closed one is noticed by supervision
             os.eventfd_write(self.wakeup, 1)
+
+    def renew_wakeup(self) -> None:
+        """Open the descriptor that wakes the leader, or another one when somebody has closed it."""
+        self.wakeup = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.poller.register(self.wakeup, select.EPOLLIN)
 
     # -- tasks and requests
 
@@ -381,8 +389,8 @@ class ThreadPool(Generic[C]):
             self.drop(connection)
         for descriptor in self.watched:
             os.close(descriptor)
-        self.poller.close()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # somebody may have closed them
+            self.poller.close()
             os.close(self.wakeup)
 
     def forked(self) -> None:

@@ -16,7 +16,12 @@ from pluginserver.errors import PluginError
 from pluginserver.plugins import loader
 from pluginserver.plugins.registry import Plugins
 
-PARTS = "version, priority = '1.0.0', 1\nclass Plugin:\n    def access(self, kong):\n        kong.call('kong.test')\n"
+PARTS = """
+version, priority = '1.0.0', 1
+class Plugin:
+    def access(self, kong):
+        kong.call('kong.test')
+"""
 
 
 @pytest.mark.parametrize(

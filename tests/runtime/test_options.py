@@ -27,6 +27,8 @@ from pluginserver.runtime.options import HELP, OptionArguments, Options
         ("grace", -0.1),
         ("grace", "10"),
         ("watch_parent", 1),
+        ("parent", -1),
+        ("parent", True),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
@@ -43,6 +45,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         ("callback_timeout", 0.001),
         ("grace", 0),
         ("watch_parent", True),
+        ("parent", 0),
     ],
 )
 def test_the_extreme_that_can_work_is_taken(name: str, value: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
-from support.client import TIMEOUT, Client
+from support.client import TIMEOUT, Client, Closed
 
 from pluginserver import Kong, PluginServer
 from pluginserver.runtime.interrupts import raise_in
@@ -52,27 +53,45 @@ def test_a_thread_that_something_is_raised_in_goes_on_or_is_replaced(
     assert server.failure is None
 
 
-@pytest.mark.parametrize("what", ["poller", "eventfd", "listener"])
+def steal(number: int) -> None:
+    """Close a descriptor, and open another file under its number."""
+    os.close(number)
+    opened = os.open(os.devnull, os.O_RDONLY)
+    if opened != number:
+        os.dup2(opened, number)
+        os.close(opened)
+
+
+@pytest.mark.parametrize("what", ["the poller", "the listening socket"])
 def test_a_descriptor_that_is_closed_by_others_ends_the_server_with_a_line(
-    serve: Serve, what: str
+    serve: Serve, what: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = serve(Hello)
     with Client(server.socket_path) as client:
         client.play(client.start("hello"))
-        number = {
-            "poller": server._pool.poller.fileno(),
-            "eventfd": server._pool.wakeup,
-            "listener": server.fileno(),
-        }[what]
-        os.close(number)
-        opened = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(opened, number)  # as if somebody else had opened a file since
-        os.close(opened)
+        steal(server.fileno() if what == "the listening socket" else server._pool.poller.fileno())
         deadline = time.monotonic() + TIMEOUT
         while server.failure is None and time.monotonic() < deadline:
-            with pytest.MonkeyPatch.context(), Client(server.socket_path) as other:
-                other.request("plugin.GetStatus")
+            with contextlib.suppress(OSError, Closed), Client(server.socket_path) as other:
+                other.request("plugin.GetStatus", None)
                 time.sleep(0.05)
     assert server.failure is not None
-    assert "was closed by other code in this process" in server.failure
+    assert f"{what} was closed by other code in this process" in server.failure
     assert server._stop_requested.is_set()
+    assert server.failure in capfd.readouterr().err
+
+
+def test_a_descriptor_that_can_be_replaced_is(serve: Serve) -> None:
+    server = serve(Hello)
+    with Client(server.socket_path) as client:
+        for number in range(2):
+            instance = client.start("hello")
+            steal(server._pool.wakeup)
+            client.request("plugin.GetStatus", {})
+            deadline = time.monotonic() + TIMEOUT
+            while server._pool.counts["wakeups_renewed"] <= number:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            client.response()
+            client.play(instance)
+    assert server.failure is None
