@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,13 @@ class Plugin:
 """
 
 
+@pytest.fixture
+def plugins() -> Iterator[Plugins]:
+    registry = Plugins(entry_points=False)
+    yield registry
+    registry.close()
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -36,18 +44,20 @@ class Plugin:
         "import beside\n",
     ],
 )
-def test_a_source_that_patches_is_refused_before_it_runs(tmp_path: Path, source: str) -> None:
+def test_a_source_that_patches_is_refused_before_it_runs(
+    tmp_path: Path, source: str, plugins: Plugins
+) -> None:
     (tmp_path / "bad.py").write_text(f"raise SystemExit('it ran')\n{source}{PARTS}")
     (tmp_path / "beside.py").write_text("from gevent import monkey\nmonkey.patch_all()\n")
     with pytest.raises(PluginError, match=r"changes threads, sockets and locks"):
-        Plugins(entry_points=False).reload(tmp_path / "bad.py")
+        plugins.reload(tmp_path / "bad.py")
 
 
-def test_a_source_that_only_talks_of_it_is_taken(tmp_path: Path) -> None:
+def test_a_source_that_only_talks_of_it_is_taken(tmp_path: Path, plugins: Plugins) -> None:
     (tmp_path / "good.py").write_text(
         f"'''Do not call monkey.patch_all().'''\nimport os\npatch_all = len\npatch_all('x')\n{PARTS}"
     )
-    assert Plugins(entry_points=False).reload(tmp_path / "good.py").name == "good"
+    assert plugins.reload(tmp_path / "good.py").name == "good"
 
 
 @pytest.mark.parametrize(
@@ -59,29 +69,32 @@ def test_a_source_that_only_talks_of_it_is_taken(tmp_path: Path) -> None:
         ("sys.setswitchinterval(0.5)", "the switch interval"),
     ],
 )
-def test_what_a_plugin_changes_is_put_back(tmp_path: Path, line: str, told: str) -> None:
+def test_what_a_plugin_changes_is_put_back(
+    tmp_path: Path, line: str, told: str, plugins: Plugins
+) -> None:
     before = queue.Queue, threading.Lock, time.sleep, sys.getswitchinterval()
     (tmp_path / "bad.py").write_text(f"import queue, sys, threading, time\n{line}\n{PARTS}")
-    plugins = Plugins(entry_points=False)
     with pytest.raises(PluginError, match=f"bad.py cannot be loaded: it has changed {told}"):
         plugins.reload(tmp_path / "bad.py")
     assert (queue.Queue, threading.Lock, time.sleep, sys.getswitchinterval()) == before
     assert plugins.names() == []
 
 
-def test_what_a_plugin_that_fails_has_changed_is_put_back(tmp_path: Path) -> None:
+def test_what_a_plugin_that_fails_has_changed_is_put_back(
+    tmp_path: Path, plugins: Plugins
+) -> None:
     before = queue.Queue
     (tmp_path / "bad.py").write_text(f"import queue\nqueue.Queue = list\n1 / 0\n{PARTS}")
     with pytest.raises(PluginError, match="division by zero"):
-        Plugins(entry_points=False).reload(tmp_path / "bad.py")
+        plugins.reload(tmp_path / "bad.py")
     assert queue.Queue is before
 
 
-def test_what_has_a_function_of_its_own_may_be_changed(tmp_path: Path) -> None:
+def test_what_has_a_function_of_its_own_may_be_changed(tmp_path: Path, plugins: Plugins) -> None:
     (tmp_path / "good.py").write_text(
         f"import threading, time\nthreading.excepthook = threading.excepthook\ntime.tzset()\n{PARTS}"
     )
-    assert Plugins(entry_points=False).reload(tmp_path / "good.py").name == "good"
+    assert plugins.reload(tmp_path / "good.py").name == "good"
 
 
 def test_a_plugin_that_hides_gevents_patches_costs_only_itself(
@@ -106,14 +119,16 @@ def test_a_plugin_that_hides_gevents_patches_costs_only_itself(
 
 
 def test_an_import_that_does_not_end_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    plugins: Plugins,
 ) -> None:
     monkeypatch.setattr(loader, "SLOW_LOAD", 0.05)
     told = tmp_path / "told"
     (tmp_path / "slow.py").write_text(
         f"import pathlib, time\nwhile not pathlib.Path({str(told)!r}).exists(): time.sleep(0.01)\n{PARTS}"
     )
-    plugins = Plugins(entry_points=False)
     loading = threading.Thread(target=plugins.reload, args=(tmp_path / "slow.py",))
     loading.start()
     line = ""
