@@ -8,7 +8,9 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 * :meth:`PluginServer.stop` leaves no thread, descriptor, socket or file behind, and may be called
   at any time, from any thread, more than once;
 * what is done from time to time is done by the clock, and an idle server wakes nobody;
-* a program's ``on_error`` that fails costs a line in the log, not the event.
+* a program's ``on_error`` that fails costs a line in the log, not the event;
+* a server that cannot go on asks for its own end, and says why (:attr:`PluginServer.failure`);
+* a process that is forked off this one has nothing of the server.
 """
 
 from __future__ import annotations
@@ -34,12 +36,15 @@ from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods
+from .rpc.report import stacks, status
 from .runtime.access import OTHERS_MAY_CONNECT, AllowedUsers, others_may_write
 from .runtime.clock import Clock
 from .runtime.connection import Connection
+from .runtime.forks import end_child
 from .runtime.options import OptionArguments, Options, documented
 from .runtime.parent import watch_parent
 from .runtime.pool import ThreadPool
+from .runtime.supervision import Descriptors
 from .runtime.watched_listener import WatchedListener
 from .runtime.worker import Worker
 
@@ -53,6 +58,7 @@ CLOSE_TIME: Final = 2.0
 """Seconds that the plugins' ``close()`` may take together when the server stops."""
 LOG_TIME: Final = 1.0
 """Seconds that the end of a server waits for somebody to read what is still in its log."""
+WAKEUP: Final = "the descriptor that wakes the leader"
 
 _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
@@ -98,14 +104,19 @@ class PluginServer(WatchedListener):
         self._life = threading.Lock()
         self._stop_requested = threading.Event()
         self._started = False
+        self.failure: str | None = None
+        """Why the server cannot go on; None while it can."""
+        self.left: list[str] = []
+        """The names of the threads that :meth:`stop` could not end."""
         self._greeting = notification("serverPid", os.getpid())
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
-        self._methods: Methods
         self._instances: Instances
+        self._methods: Methods
         self._housekeeping: Housekeeping
         self._background: Background
         self._reloading = threading.Lock()
+        self._descriptors = Descriptors({})
         self._allowed = AllowedUsers(self.options.allow_user)
         super().__init__(Path(socket), self.options.socket_mode, self.options.socket_group)
 
@@ -131,7 +142,7 @@ class PluginServer(WatchedListener):
             logs.WRITER.start()
             try:
                 self.listen()
-                self.plugins.load()
+                self._load()
                 self._pool = ThreadPool(_worker, self._name, self.options)
                 self._background = Background(
                     lambda errand: self._pool.submit(errand, monotonic())
@@ -154,18 +165,29 @@ class PluginServer(WatchedListener):
                 logs.WRITER.stop(LOG_TIME)
                 raise
             if self.options.watch_parent:
-                watch_parent(self._pool, self._orphaned)
+                watch_parent(self._pool, self._orphaned, self.options.parent)
+            self._descriptors = self._open_descriptors()
             self._clock.start()
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
         _warn_of_others(self.socket_path.parent, self.plugins.directory)
 
+    def _load(self) -> None:
+        process = os.getpid()
+        self.plugins.load()
+        if os.getpid() != process:
+            end_child("a plugin that was loaded")
+
     def run(self) -> None:
         """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
         raises."""
         with self:
-            self._stop_requested.wait()
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until :meth:`request_stop` is called."""
+        self._stop_requested.wait()
 
     def reload(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
         """Load the plugins whose files have changed, beside the code that runs; from any thread.
@@ -202,11 +224,56 @@ class PluginServer(WatchedListener):
             self._drain(self.options.grace if grace is None else grace)
             self._close_instances()
             self._digest.flush(everything=True)
-            for name in self._clock.stop():
+            self.left = self._clock.stop()
+            for name in self.left:
                 _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
             _log.info("stopped", socket=str(self.socket_path))
             logs.WRITER.stop(LOG_TIME)
+
+    def log_stacks(self) -> None:
+        """Write the stacks of every thread and of every suspended event to the log, one line each."""
+        for what, stack in stacks(self._pool if self._started else None):
+            _log.info(f"stack of {what}", frames=stack)
+
+    def log_status(self) -> None:
+        """Write to the log what there is: plugins, instances, events, threads, placements, counts."""
+        if self._started:
+            _log.info("status", **status(self.plugins, self._instances, self._pool))
+
+    def lost(self, what: str) -> None:
+        """Ask for the end: other code in the process has closed a descriptor of the server's."""
+        if self.failure is None and not self._stop_requested.is_set():
+            self.failure = (
+                f"{what} was closed by other code in this process: find the plugin that does it"
+            )
+            _log.critical(f"the server ends: {self.failure}")
+            self.request_stop()
+
+    def forked(self) -> None:
+        """Have nothing of the parent's server; this is a child."""
+        self._started = False
+        self._life = threading.Lock()
+        super().forked()
+
+    def _supervise(self) -> None:
+        what = self._descriptors.lost()
+        if what == WAKEUP:
+            _log.error(f"{what} was closed by other code in this process: another one is opened")
+            self._pool.counts["wakeups_renewed"] += 1
+            self._pool.renew_wakeup()
+            self._descriptors = self._open_descriptors()
+        elif what is not None:
+            self.lost(what)
+
+    def _open_descriptors(self) -> Descriptors:
+        return Descriptors(
+            {
+                "the listening socket": self.fileno(),
+                "the poller": self._pool.poller.fileno(),
+                WAKEUP: self._pool.wakeup,
+            }
+        )
 
     def _drain(self, grace: float) -> None:
         _wait(self._pool.quiet, grace)
@@ -242,6 +309,7 @@ class PluginServer(WatchedListener):
 
     def _from_time_to_time(self) -> float | None:
         """What the clock has done for us; returns in how many seconds again at the latest."""
+        self._supervise()
         delays = [self._digest.flush(), self._housekeeping.look(monotonic())]
         return min((delay for delay in delays if delay is not None), default=None)
 
@@ -255,7 +323,11 @@ class PluginServer(WatchedListener):
         """Give a new client to the leader; Kong is told at once which process it talks to."""
         connection = Connection(request, self._pool.poller, MessagePack(self._methods))
         connection.send(self._greeting)
-        self._pool.add(connection)
+        try:
+            self._pool.add(connection)
+        except (OSError, ValueError):
+            self._supervise()
+            raise
 
     def _orphaned(self) -> None:
         _log.warning("the process that started this server is gone")

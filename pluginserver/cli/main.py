@@ -25,7 +25,7 @@ from .. import logs
 from ..errors import PluginServerError
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import __version__
-from .exit import leave
+from .exit import leave, open_standard_streams
 
 if TYPE_CHECKING:
     from ..plugins.registry import Plugins
@@ -38,9 +38,13 @@ KONG_PREFIX: Final = "/usr/local/kong"
 SOCKET: Final = "python_pluginserver.sock"
 """The socket's name in Kong's prefix."""
 
+FROZEN_TIMEOUT: Final = 30.0
+"""Half of the minute that Kong gives a request: nobody waits any more for what was running."""
+
 OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
     "max_threads": ("N", int),
+    "parent": ("PID", int),
     "socket_mode": ("MODE", lambda text: int(text, 8)),
     "socket_group": ("GROUP", str),
 }
@@ -96,6 +100,7 @@ def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
 def _leave(action: Callable[..., None], *args: Any, **kwargs: Any) -> NoReturn:
     """Do the last thing that the process does, and end it."""
     code = 0
+    open_standard_streams()
     try:
         action(*args, **kwargs)
     except (PluginServerError, OSError) as error:
@@ -165,12 +170,15 @@ def _serve_itself(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
     from ..server import PluginServer
-    from .serve import serve
+    from .serve import Settings, serve
 
     logs.configure(options.log_level or "info", options.log_format, options.log_backlog)
     chosen: Any = {name: getattr(options, name) for name in (*OPTIONS, *LISTS, *SWITCHES)}
     kind = _watching_server() if getattr(options, "watch", False) else PluginServer
-    serve(kind(socket, watch_parent=True, **chosen, **sources))
+    settings = Settings(
+        frozen_timeout=options.frozen_timeout, crash_directory=options.crash_directory
+    )
+    serve(kind(socket, watch_parent=True, **chosen, **sources), settings)
 
 
 def _watching_server() -> type[PluginServer]:
@@ -265,6 +273,19 @@ def _common(
     parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
     _add_options(parser)
     parser.add_argument(
+        "--frozen-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=FROZEN_TIMEOUT,
+        help="seconds after which the process is killed when C code lets nothing else run; "
+        f"0 for never; default: {FROZEN_TIMEOUT:g}",
+    )
+    parser.add_argument(
+        "--crash-directory",
+        metavar="DIR",
+        help="where the stacks are written then; default: the directory of the socket",
+    )
+    parser.add_argument(
         "--log-level",
         metavar="LEVEL",
         type=str.lower,
@@ -327,6 +348,16 @@ def _shown(name: str, default: Any) -> str:
     if default is None:
         return "that of the process"
     return f"0{default:o}" if name == "socket_mode" else f"{default:g}"
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 up")
+    return value
 
 
 def _option(name: str, read: Callable[[str], Any], text: str) -> Any:

@@ -26,6 +26,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -179,6 +180,10 @@ class Instances:
             self._last_close[instance.plugin] = int(time.time())
         self.tidy()
         return instance
+
+    def counts(self) -> dict[str, int]:
+        """How many instances each plugin has."""
+        return dict(Counter(one.plugin for one in list(self._by_id.values())))
 
     def of_plugin(self, name: str) -> dict[str, Any]:
         """The part of ``GetStatus`` that tells of one plugin's instances; times are seconds, 0 for

@@ -81,17 +81,22 @@ class Clock(Generic[C]):
     # -- the thread
 
     def _run(self) -> None:
-        quiet = 0
-        while not self._pool.stopping.wait(TICK):
+        while not self._pool.stopping.is_set():
             try:
-                quiet = 0 if self._pool.active else quiet + 1
-                self._look(monotonic())
-                if quiet > QUIET_TICKS:
-                    self._doze()
-                    quiet = 0
-            except Exception as error:
+                self._tick()
+            except BaseException as error:
+                self._pool.counts["clock_failures"] += 1
                 self._pool.log.error("the clock failed, and goes on", exc_info=error)
         self._interval.close()
+
+    def _tick(self) -> None:
+        quiet = 0
+        while not self._pool.stopping.wait(TICK):
+            quiet = 0 if self._pool.active else quiet + 1
+            self._look(monotonic())
+            if quiet > QUIET_TICKS:
+                self._doze()
+                quiet = 0
 
     def _look(self, now: float) -> None:
         pool = self._pool
@@ -350,7 +355,8 @@ class Clock(Generic[C]):
         for request in list(pool.in_flight):
             self._refuse(request, "the plugin server stops")
             self._late[request] = None
-        threads = pool.threads()
+        with pool.lock:
+            threads = pool.threads()  # and from here on there is no new one
         for thread in threads:
             thread.post(SHUTDOWN)
         deadline = monotonic() + UNWIND

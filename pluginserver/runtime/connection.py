@@ -13,6 +13,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
@@ -183,5 +184,11 @@ class Connection(Generic[C]):
                 return
             self.closed = True
             if self._registered:
-                self._poller.unregister(self.fd)
+                with contextlib.suppress(OSError, ValueError):  # somebody has closed it
+                    self._poller.unregister(self.fd)
             self._socket.close()
+
+    def forked(self) -> None:
+        """Close the socket in a child, where the parent's epoll set must not be touched."""
+        self.closed = True
+        self._socket.close()

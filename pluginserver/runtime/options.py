@@ -61,6 +61,10 @@ def _is_positive(value: Any) -> bool:
     return _is_duration(value) and value > 0
 
 
+def _is_process(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _is_flag(value: Any) -> bool:
     return type(value) is bool
 
@@ -177,6 +181,12 @@ class Options:
         "True or False",
         _is_flag,
     )
+    parent: int = _option(
+        0,  # what starts a server is mostly what it lives for; a shell in between is not
+        "the process that the server lives for, with watch_parent; 0 for the one that started it",
+        "a process id, or 0",
+        _is_process,
+    )
 
 
 class OptionArguments(TypedDict, total=False):
@@ -196,6 +206,7 @@ class OptionArguments(TypedDict, total=False):
     instance_timeout: float
     grace: float
     watch_parent: bool
+    parent: int
 
 
 HELP: Final[dict[str, str]] = {

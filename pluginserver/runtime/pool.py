@@ -83,6 +83,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
@@ -95,6 +96,7 @@ from typing import Final, Generic
 
 from .. import logs
 from .connection import Connection
+from .forks import close_in_children
 from .groups import CONTROL, CONTROL_THREADS, EVENTS, Group
 from .options import Options
 from .requests import LATE, PROMOTE, SHUTDOWN, C, Cancel, Item, Pong, Request, Task
@@ -121,8 +123,7 @@ class ThreadPool(Generic[C]):
         self.options = options
         self.log = logs.get_logger()
         self.poller = select.epoll()
-        self.wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.poller.register(self.wakeup, select.EPOLLIN)
+        self.renew_wakeup()
         self.connections: dict[int, Connection[C]] = {}
         self.watched: dict[int, Callable[[], None]] = {}
         """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
@@ -146,6 +147,8 @@ class ThreadPool(Generic[C]):
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
         self.stopping = threading.Event()
+        self.forked_off = False
+        """Whether this process is a child of the one that the pool serves."""
         self.counts: Counter[str] = Counter()
         """How often each limit was hit."""
         self.lock = threading.Lock()
@@ -158,6 +161,7 @@ class ThreadPool(Generic[C]):
         self._spawn_thread = spawn
         self._name = name
         self._numbers = itertools.count(1)
+        close_in_children(self)
 
     # -- connections
 
@@ -165,11 +169,12 @@ class ThreadPool(Generic[C]):
         """Serve a new client.
 
         :raises OSError: when the system can watch no more of them; the connection is closed then.
+        :raises ValueError: when somebody has closed the epoll set.
         """
         self.connections[connection.fd] = connection
         try:
             connection.register()
-        except OSError:
+        except (OSError, ValueError):
             self.drop(connection)
             raise
 
@@ -181,11 +186,21 @@ class ThreadPool(Generic[C]):
     def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
         """Have the leader call ``ready``, once, when the descriptor is readable; it is closed at the end."""
         self.watched[descriptor] = ready
-        self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+        try:
+            self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+        except (OSError, ValueError):
+            del self.watched[descriptor]
+            raise
 
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
-        os.eventfd_write(self.wakeup, 1)
+        with contextlib.suppress(OSError):  # a closed one is noticed by supervision
+            os.eventfd_write(self.wakeup, 1)
+
+    def renew_wakeup(self) -> None:
+        """Open the descriptor that wakes the leader, or another one when somebody has closed it."""
+        self.wakeup = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.poller.register(self.wakeup, select.EPOLLIN)
 
     # -- tasks and requests
 
@@ -315,6 +330,8 @@ class ThreadPool(Generic[C]):
 
     def _free(self, name: str) -> PoolThread | None:
         """A thread with nothing to do, or None when there may be no more; under the lock."""
+        if self.stopping.is_set():
+            return None
         group = self.groups[name]
         if group.idle:
             return group.idle.pop()
@@ -371,5 +388,16 @@ class ThreadPool(Generic[C]):
             self.drop(connection)
         for descriptor in self.watched:
             os.close(descriptor)
+        with contextlib.suppress(OSError):  # somebody may have closed them
+            self.poller.close()
+            os.close(self.wakeup)
+
+    def forked(self) -> None:
+        """Close what belongs to the parent; this is a child."""
+        self.forked_off = True
         self.poller.close()
-        os.close(self.wakeup)
+        for connection in list(self.connections.values()):
+            connection.forked()
+        for descriptor in (self.wakeup, *self.watched):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)

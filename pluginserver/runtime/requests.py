@@ -14,6 +14,7 @@ runs in slices on one thread, only by what is here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from .interrupts import Interruptible
@@ -237,6 +238,13 @@ class Cancel(Work):
         self.task.cancel(self.why)
 
 
+class Call:
+    """Something of ours is to be called on a thread; it is quick and takes no lock that others hold."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+
+
 class Promote:
     """A thread is to lead from now on."""
 
@@ -248,5 +256,5 @@ class Shutdown:
 PROMOTE: Final = Promote()
 SHUTDOWN: Final = Shutdown()
 
-Item: TypeAlias = "Request[Any] | Cancel | Promote | Shutdown"
+Item: TypeAlias = "Request[Any] | Cancel | Call | Promote | Shutdown"
 """What an inbox holds."""

@@ -18,9 +18,23 @@ from typing import Any, Final, Generic
 
 from .. import logs
 from .connection import WRITABLE, Connection, ProtocolError
+from .forks import end_child
 from .interrupts import Cancelled
 from .pool import ThreadPool
-from .requests import LATE, SLOW, C, Cancel, Item, Ping, Pong, Promote, Request, Shutdown, Task
+from .requests import (
+    LATE,
+    SLOW,
+    C,
+    Call,
+    Cancel,
+    Item,
+    Ping,
+    Pong,
+    Promote,
+    Request,
+    Shutdown,
+    Task,
+)
 from .thread import PoolThread
 from .usage import FRESH, Usage
 
@@ -110,6 +124,8 @@ class Worker(PoolThread, Generic[C]):
         """Do what was posted."""
         if isinstance(work, Promote):
             self._lead()
+        elif isinstance(work, Call):
+            work.function()
         elif isinstance(work, Shutdown):
             self._ended = True
             self.leading = False
@@ -151,6 +167,8 @@ class Worker(PoolThread, Generic[C]):
         try:
             work.perform(self._context)
         finally:
+            if self._pool.forked_off:
+                end_child("a handler" if task is None else f"a handler of {task.kind}")
             if leading and not self.leadership.acquire(False):
                 self.leading = False
         self._settle()

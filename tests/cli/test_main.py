@@ -67,6 +67,9 @@ def options(*arguments: str) -> dict[str, object]:
         ("request-timeout", "20", "request_timeout", 20.0),
         ("callback-timeout", "0.5", "callback_timeout", 0.5),
         ("grace", "0.5", "grace", 0.5),
+        ("parent", "7", "parent", 7),
+        ("frozen-timeout", "0", "frozen_timeout", 0.0),
+        ("crash-directory", "/c", "crash_directory", "/c"),
         ("log-level", "WARNING", "log_level", "warning"),
         ("log-format", "json", "log_format", "json"),
         ("dump-plugin-info", "hello", "dump_plugin_info", "hello"),
@@ -198,27 +201,6 @@ def test_the_grace_time_ends(plugins: Path, prefix: Path) -> None:
         server.signal(signal.SIGTERM)
         assert server.end() == 0
     assert not (prefix / "s").exists()
-
-
-def test_a_second_interrupt_ends_the_process_at_once(plugins: Path, prefix: Path) -> None:
-    arguments = ("-socket", prefix / "s", "-plugins-directory", plugins, "-grace=60")
-    with running(*MODULE, *arguments) as server, Client(prefix / "s") as client:
-        client.begin(client.start("ask"))
-        server.signal(signal.SIGINT)
-        server.wait_for("asked to stop")
-        server.signal(signal.SIGINT)
-        assert server.end() == -signal.SIGINT
-
-
-def test_a_second_sigterm_changes_nothing(plugins: Path, prefix: Path) -> None:
-    arguments = ("-socket", prefix / "s", "-plugins-directory", plugins, "-grace=60")
-    with running(*MODULE, *arguments) as server, Client(prefix / "s") as client:
-        event = client.begin(client.start("ask"))["EventId"]
-        for _ in range(2):
-            server.signal(signal.SIGTERM)
-            server.wait_for("asked to stop")
-        assert client.step(event)["Data"] == "ret"
-        assert server.end() == 0
 
 
 def test_a_plugin_that_hangs_while_it_is_loaded_cannot_keep_the_process(prefix: Path) -> None:

@@ -33,6 +33,8 @@ from pluginserver.runtime.options import HELP, OptionArguments, Options
         ("allow_user", ["root", 0]),
         ("allow_user", [str(2**32 - 1)]),
         ("fixed_plugins_directory", 1),
+        ("parent", -1),
+        ("parent", True),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
@@ -52,6 +54,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         ("socket_group", str(2**32 - 2)),
         ("allow_user", ()),
         ("allow_user", ("root", "54321")),
+        ("parent", 0),
     ],
 )
 def test_the_extreme_that_can_work_is_taken(name: str, value: Any) -> None:
