@@ -79,6 +79,7 @@ class Handler:
     :param call: called without arguments, in a runner.
     :param failed: told of an exception that the handler raised, before Kong is, on the event's thread.
     :param fail_open: let the request go on after such an exception.
+    :param request_timeout: seconds after which a request is refused; None for the server's own.
     :param placement: where its events run; shared by all instances of a plugin.
     """
 
@@ -93,6 +94,7 @@ class Handler:
         "phase",
         "placement",
         "plugin",
+        "request_timeout",
         "used",
     )
 
@@ -105,6 +107,7 @@ class Handler:
         failed: Callable[[Event, BaseException], None],
         fail_open: bool = False,
         placement: Placement | None = None,
+        request_timeout: float | None = None,
     ) -> None:
         self.plugin = plugin
         self.instance_id = instance_id
@@ -114,6 +117,7 @@ class Handler:
         self.fail_open = fail_open
         self.forbidden = FORBIDDEN[phase]
         self.placement = placement or Placement()
+        self.request_timeout = request_timeout
         self.events: dict[Event, None] = {}
         """Its events that are not over; who begins one puts it in."""
         self.closed = False
@@ -179,6 +183,15 @@ class Event(Task):
     def patient(self) -> bool:
         """Whether it waits for a callback in which Kong itself waits for somebody."""
         return self.asked in PATIENT
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one of its requests may take; None for the server's own."""
+        return self.handler.request_timeout
+
+    def look(self) -> None:
+        """Tell the placement what the handler holds at its callback."""
+        self.handler.placement.look(self.runner.gr_frame)
 
     def cancel(self, why: str) -> None:
         """Unwind the handler, which waits in a callback that nobody will answer."""

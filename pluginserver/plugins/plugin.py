@@ -29,6 +29,7 @@ from ..spec.limits import EXACT
 from ..spec.phases import PHASES
 from ..spec.secrets import concealed, masked, secrets_in
 from ..spec.wording import describe_error, is_users_interrupt
+from .thread_ties import ThreadTies
 
 if TYPE_CHECKING:
     from ..schema.decode import Decoder
@@ -93,6 +94,7 @@ class Plugin:
     :param phases: the phases that it has handlers for, in Kong's order.
     :param schema: the whole schema, ``{"name": ..., "fields": [{"config": ...}]}``.
     :param on_error: whether the request is closed or goes on when a handler raises.
+    :param request_timeout: seconds after which a request is refused; None for the server's own.
     :param threads: ``"own"`` or ``"shared"`` when the module says itself where its events run.
     :param modtime: when its file was changed, in seconds since 1970; 0 when it has none.
     :param load_time: when it was loaded, in seconds since 1970.
@@ -107,6 +109,7 @@ class Plugin:
     schema: dict[str, Any]
     on_error: OnError
     threads: Threads | None
+    request_timeout: float | None
     modtime: float
     load_time: float
     source: Path | str
@@ -128,6 +131,10 @@ class Plugin:
             "Priority": self.priority,
             "Schema": self.schema,
         }
+
+    def thread_ties(self) -> ThreadTies:
+        """What judges whether the plugin's code ties its events to a thread; nothing is judged yet."""
+        return ThreadTies(self._cls, self.phases, self.source, self.load_time)
 
     def configure(self, config: str | bytes) -> Configured:
         """Make a plugin object.
@@ -171,7 +178,8 @@ def build(
     """Make a plugin of what a module defines, and judge it.
 
     :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
-        ``Schema``, ``on_error``, ``threads`` and what :func:`~pluginserver.schema.plugin_schema` takes.
+        ``Schema``, ``on_error``, ``threads``, ``request_timeout`` and what
+        :func:`~pluginserver.schema.plugin_schema` takes.
     :param default_name: its name when the module gives none.
     :param source: where it comes from.
     :param modtime: when its file was changed.
@@ -193,6 +201,7 @@ def build(
             schema=_schema(name, cls, module),
             on_error=_on_error(module.get("on_error", "close")),
             threads=_threads(module.get("threads")),
+            request_timeout=_request_timeout(module.get("request_timeout")),
             modtime=modtime,
             load_time=time.time(),
             source=source,
@@ -244,6 +253,14 @@ def _threads(threads: Any) -> Threads | None:
     if threads not in (None, "own", "shared"):
         raise PluginError(f'threads must be "own" or "shared", got {threads!r:.60}')
     return cast("Threads | None", threads)
+
+
+def _request_timeout(seconds: Any) -> float | None:
+    if seconds is not None and (
+        type(seconds) not in (int, float) or not 0 < seconds < float("inf")
+    ):
+        raise PluginError(f"request_timeout must be a number of seconds, got {seconds!r:.60}")
+    return cast("float | None", seconds)
 
 
 def _on_error(on_error: Any) -> OnError:

@@ -12,16 +12,19 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ..errors import PluginServerError
 from ..events.event import Event, Runners
 from ..events.outcome import describe
 from ..logs import get_logger
 from ..runtime.interrupts import Cancelled
-from ..runtime.requests import Peer, Request
+from ..runtime.requests import Peer, Pong, Request
 from . import replies
 from .frames import packer
+
+PING: Final = "kong.nginx.get_subsystem"
+"""Legal in every phase, without arguments, and without an effect."""
 
 
 class Context:
@@ -40,6 +43,7 @@ class EventCall(Request[Context]):
     :param peer: who is answered.
     :param message_id: the request's id.
     :param event: the event.
+    :param value: what is sent to the event; what came out of it when it has run.
     :param act: switches to the event's runner with ``value``, and returns what comes out of it; None to
         begin the event.
     """
@@ -59,6 +63,7 @@ class EventCall(Request[Context]):
         self._raising = self.over = self.suspended = False
         self.reply = b""
         self.since = 0.0
+        self.ping = None
         self.peer = peer
         self.message_id = message_id
         self.task = self.event = event
@@ -71,7 +76,7 @@ class EventCall(Request[Context]):
         try:
             act = self.act
             raw = context.runners.start(event) if act is None else act(self.value)
-            out = event.understand(raw)
+            out = self.value = event.understand(raw)
             while type(out) is tuple:
                 try:
                     self.reply = replies.callback(
@@ -80,13 +85,24 @@ class EventCall(Request[Context]):
                     self.suspended = True
                     return
                 except replies.PACK_ERRORS as error:
-                    out = event.throw(replies.unsendable(out[1], error))
+                    out = self.value = event.throw(replies.unsendable(out[1], error))
             assert not isinstance(out, tuple)
         except Cancelled:
             raise
         except BaseException as error:
-            out = event.broke(error)
+            out = self.value = event.broke(error)
         self.reply = replies.ended(context.pack, self.message_id, event, out)
+
+    def ping_message(self) -> bytes:
+        """A callback that is legal in every phase, and that nobody's handler has made."""
+        return replies.callback(packer(), self.message_id, self.event.id, PING, ())
+
+    def encoded(self) -> bytes:
+        """The reply to what came out of the event, with the message id of now."""
+        out = self.value
+        if isinstance(out, tuple):
+            return replies.callback(packer(), self.message_id, self.event.id, out[1], out[2])
+        return replies.ended(packer(), self.message_id, self.event, out)
 
     def refuse(self, why: str) -> bytes:
         """Answer without the handler, which fails closed where its phase can."""
@@ -101,6 +117,23 @@ class EventCall(Request[Context]):
             event=event.id,
         )
         return replies.ended(packer(), self.message_id, event, event.outcome)
+
+
+class EventPong(Pong[Context]):
+    """A step that answers a ping."""
+
+    __slots__ = ("message_id",)
+
+    def __init__(self, peer: Peer, message_id: int, pinged: EventCall) -> None:
+        super().__init__(peer, pinged)
+        self.message_id = message_id
+
+    def take_over(self) -> None:
+        """Have the handler's reply answer this step."""
+        pinged = self.pinged
+        assert isinstance(pinged, EventCall)
+        pinged.peer = self.peer
+        pinged.message_id = self.message_id
 
 
 class Control(Request[Context]):

@@ -28,7 +28,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..errors import ConfigError, RPCError
 from ..events.event import Event, Handler
@@ -45,6 +45,19 @@ MAX_ID: Final = 2**31 - 1
 
 Background = Callable[[str, Callable[[], None]], None]
 """Calls a function on a thread where it may take its time; the text says what it does, for the log."""
+
+
+class Placed(NamedTuple):
+    """Where the events of one phase of one plugin run.
+
+    :param placement: ``"own"``, ``"shared"`` or ``"trial"``.
+    :param reason: why, with file and line where there are any.
+    """
+
+    plugin: str
+    phase: str
+    placement: str
+    reason: str
 
 
 class Instances:
@@ -104,6 +117,7 @@ class Instances:
                     partial(method, kong),
                     self._failed,
                     fail_open=code.on_error == "continue",
+                    request_timeout=code.request_timeout,
                     placement=self._placement(code, phase),
                 )
                 for phase, method in methods.items()
@@ -117,6 +131,14 @@ class Instances:
             self._by_id[instance_id] = instance
             self._last_start[code.name] = instance.started
         return instance
+
+    def placements(self) -> list[Placed]:
+        """Where the phases of the plugins that have had an instance run, and why."""
+        with self._lock:
+            return [
+                Placed(code.name, phase, placement.name, placement.reason)
+                for (code, phase), placement in self._placements.items()
+            ]
 
     def get(self, instance_id: int) -> Instance:
         """The instance with that id.
@@ -249,7 +271,13 @@ class Instances:
                 return number
 
     def _placement(self, code: Plugin, phase: str) -> Placement:
-        return self._placements.setdefault((code, phase), Placement(code.threads))
+        """Where a phase runs: judged anew when the plugin was loaded again; under the lock."""
+        placement = self._placements.get((code, phase))
+        if placement is None:
+            log = get_logger(plugin=code.name, phase=phase)
+            placement = Placement(code.threads, code.thread_ties(), log)
+            self._placements[code, phase] = placement
+        return placement
 
     # -- retired ones
 

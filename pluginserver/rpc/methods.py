@@ -25,7 +25,7 @@ from ..plugins.registry import Plugins
 from ..runtime.requests import Peer, Request
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
-from .calls import Context, Control, EventCall
+from .calls import Context, Control, EventCall, EventPong
 from .clients import UNSEEN, Clients
 from .instances import Instances, none
 
@@ -38,6 +38,10 @@ class Tasks(Protocol):
     @property
     def waiting(self) -> dict[int, Any]:
         """The events that wait for a step; to take one out is to claim it."""
+
+    @property
+    def pinged(self) -> dict[int, Any]:
+        """The requests that wait for the step which answers a ping, by the event's number."""
 
     def is_running(self, number: int) -> bool:
         """Whether an event runs."""
@@ -127,13 +131,16 @@ class Methods:
 
     def _step(
         self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
-    ) -> EventCall:
+    ) -> Request[Context]:
         event_id = argument.get("EventId") or 0
         data = argument.get("Data")
         if type(event_id) is not int:
             _integer("EventId", event_id)
         event: Event | None = self._claim(event_id, None)
         if event is None:
+            pinged = self._tasks.pinged.pop(event_id, None)
+            if pinged is not None:
+                return EventPong(peer, message_id, pinged)
             if self._tasks.is_running(event_id):
                 raise RPCError(f"event {event_id} is running: it does not wait for a step")
             raise RPCError(f"No running event {event_id}")

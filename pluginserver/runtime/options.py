@@ -83,6 +83,19 @@ class Options:
         "a number of seconds above 0",
         _is_positive,
     )
+    ping_interval: float = _option(
+        25.0,
+        "seconds in a handler after which Kong is sent a harmless callback, so that it goes on waiting; "
+        "keep it under Kong's read time-out of 60",
+        "a number of seconds above 0",
+        _is_positive,
+    )
+    cpu_timeout: float = _option(
+        5.0,
+        "seconds of CPU time that a handler may use between two callbacks before it is interrupted",
+        "a number of seconds above 0",
+        _is_positive,
+    )
     queue_timeout: float = _option(
         2.0,
         "seconds that an event waits for a free thread before it is refused",
@@ -122,6 +135,8 @@ class OptionArguments(TypedDict, total=False):
     max_threads: int
     request_timeout: float
     callback_timeout: float
+    ping_interval: float
+    cpu_timeout: float
     queue_timeout: float
     stuck_timeout: float
     instance_timeout: float

@@ -40,6 +40,11 @@ waiting             owner: add; leader, clock,   ``dict.pop`` is the claim  cloc
 in_flight           leader, clock: add; who      ``dict.pop``               clock, stop (a copy)
                     claimed, or settled: pop
 a request's claim   leader, worker, clock, stop  ``list.pop``               all
+pinged              clock: add; leader: pop      ``dict.pop``               clock
+kept                owner: add; who delivers or  ``dict.pop`` is the claim
+                    cancels: pop
+ping.done, refused  owner; clock                 stored before the claim    who gave the claim back,
+                                                 is tried                   *after* that
 paused, resumed     leader: add; who answers:    ``dict.pop``,              the leader
                     pop, ``put``                 SimpleQueue
 reading             leader                       leadership                 the next leader
@@ -62,6 +67,7 @@ The states
     thread   SPAWNED -> IDLE -> WORKING <-> PARKED -> IDLE -> ENDED
              IDLE -> LEADING -> (slice) -> LEADING | WORKING
     request  RUNNING -> CLAIMED by the thread that ran it | by the clock, or at the server's end
+             RUNNING -> PINGED by the clock -> RUNNING when Kong has answered the ping
 
 PARKED is a thread whose tasks wait for steps: it takes those, and nothing else.
 
@@ -84,55 +90,18 @@ import select
 import threading
 from collections import Counter
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, Generic
 
 from .. import logs
-from .backlog import Backlog
 from .connection import Connection
+from .groups import CONTROL, CONTROL_THREADS, EVENTS, Group
 from .options import Options
-from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
+from .requests import LATE, PROMOTE, SHUTDOWN, C, Cancel, Item, Pong, Request, Task
 from .thread import PoolThread
 
 IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
-
-CONTROL_THREADS: Final = 2
-"""Threads for what is no task: plugins are loaded and configured there."""
-
-EVENTS: Final = "events"
-CONTROL: Final = "control"
-
-
-class Group(Generic[C]):
-    """The threads that may take each other's work; the pool's lock guards it.
-
-    :param limit: how many threads there may be.
-    :param share: how many of them one kind of task may hold.
-    """
-
-    def __init__(self, limit: int, share: int) -> None:
-        self.limit = limit
-        self.share = share
-        self.threads: dict[PoolThread, None] = {}
-        self.idle: list[PoolThread] = []
-        self.backlog: Backlog[C] = Backlog()
-        self.held: Counter[str] = Counter()
-        """How many threads each kind holds."""
-
-    def allows(self, kind: str) -> bool:
-        """Whether a kind may hold one thread more."""
-        return self.held[kind] < self.share
-
-    def hold(self, thread: PoolThread, kind: str) -> None:
-        """Count a thread for a kind."""
-        thread.holding = kind
-        self.held[kind] += 1
-
-    def release(self, thread: PoolThread) -> None:
-        """Count it for none any more."""
-        if thread.holding is not None:
-            self.held[thread.holding] -= 1
-            thread.holding = None
 
 
 class ThreadPool(Generic[C]):
@@ -160,6 +129,10 @@ class ThreadPool(Generic[C]):
         self.waiting: dict[int, Task] = {}
         self.in_flight: dict[Request[C], None] = {}
         """The requests that are not in the leader's hands."""
+        self.pinged: dict[int, Request[C]] = {}
+        """The requests whose ping is out, by the number of their task."""
+        self.kept: dict[int, Task] = {}
+        """The tasks that are suspended with a callback which could not be sent, since a ping is out."""
         self.paused: dict[Request[C], Connection[C]] = {}
         """The connections that wait for the answer to a control request, one each."""
         self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
@@ -249,6 +222,39 @@ class ThreadPool(Generic[C]):
             self.resumed.put(connection)
             self.wake_poll()
 
+    def ponged(self, pong: Pong[C]) -> None:
+        """Go on with a request whose ping was answered; the leader only, which has taken it out of
+        ``pinged``."""
+        request = pong.pinged
+        pong.take_over()
+        request.give_back()
+        ping, task = request.ping, request.task
+        assert ping is not None and task is not None
+        if ping.refused is not None:
+            if request.claim():
+                self.in_flight.pop(request, None)
+                request.peer.send(request.refuse(ping.refused))
+                self.cancel_kept(task, LATE)
+        elif ping.done and request.claim():
+            self.deliver(request)
+
+    def deliver(self, request: Request[C]) -> None:
+        """Send the reply that was kept while a ping was out; by who has claimed it."""
+        task = request.task
+        assert task is not None
+        if request.suspended:
+            task.since = monotonic()
+            self.waiting[task.id] = task
+            self.kept.pop(task.id, None)
+        self.in_flight.pop(request, None)
+        request.peer.send(request.encoded())
+
+    def cancel_kept(self, task: Task, why: str) -> None:
+        """Have a task cancelled whose callback was kept; nothing happens if it was not."""
+        if self.kept.pop(task.id, None) is not None:
+            assert task.owner is not None
+            task.owner.post(Cancel(task, why))
+
     def hand_over(self, request: Request[C], since: float) -> None:
         """Give a request to the thread that owns its task.
 
@@ -313,7 +319,7 @@ class ThreadPool(Generic[C]):
         if group.idle:
             return group.idle.pop()
         leaders = int(name == EVENTS)
-        if len(group.threads) < group.limit + leaders:
+        if len(group.threads) < group.limit + group.lost + leaders:
             return self._spawn(name)
         return None
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from greenlet import GreenletExit
 from support.client import TIMEOUT, Client, Closed, Failed, pack
-from support.plugins import asks, eventually, gated, make_inline, plugin
+from support.plugins import asks, eventually, gated, plugin
 
 from pluginserver import Kong, PluginServer
 from pluginserver.errors import PDKError
@@ -112,11 +112,9 @@ def test_a_step_for_an_event_that_is_running_is_refused(serve: Serve, inline: bo
         assert gate.wait(TIMEOUT)
         kong.call("kong.second")
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared" if inline else "own"))
     with Client(server.socket_path) as one, Client(server.socket_path) as other:
         instance = one.start("p")
-        if inline:
-            make_inline(one, instance)
         gate.clear()
         entered.clear()
         event = one.begin(instance)["EventId"]
@@ -132,10 +130,9 @@ def test_a_step_for_an_event_that_is_running_is_refused(serve: Serve, inline: bo
 def test_a_stuck_leader_is_replaced_and_pipelined_requests_go_on(serve: Serve) -> None:
     gate, blocked, access = gated()
 
-    server = serve(plugin(access), plugin(asks(1), name="q"))
+    server = serve(plugin(access, threads="shared"), plugin(asks(1), name="q"))
     with Client(server.socket_path) as client, Client(server.socket_path) as other:
         blocking, quick = client.start("p"), client.start("q")
-        make_inline(client, blocking)
         gate.clear()
         start = {"InstanceId": blocking, "EventName": "access"}
         burst = [
@@ -201,10 +198,9 @@ def test_suspended_events_of_a_replaced_leader_go_on(serve: Serve) -> None:
             assert gate.wait(TIMEOUT)
         kong.call("kong.end")
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared"))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance = client.start("p")
-        make_inline(client, instance)
         gate.clear()
         events = [client.begin(instance)["EventId"] for _ in range(20)]
         stuck.request("plugin.Step", {"EventId": events[0], "Data": True})
@@ -414,12 +410,9 @@ def test_forgotten_events_of_the_leader_are_given_up(serve: Serve) -> None:
         finally:
             unwound.release()
 
-    server = serve(plugin(access), callback_timeout=1.0)
+    server = serve(plugin(access, threads="shared"), callback_timeout=1.0)
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        make_inline(client, instance)
-        while unwound.acquire(blocking=False):
-            pass
         for _ in range(10):
             client.begin(instance)
         for _ in range(10):
@@ -453,10 +446,9 @@ def test_what_raises_leaves_nothing(serve: Serve) -> None:
         if kong.call("kong.raise?"):
             raise RuntimeError("as it was told")
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared"))
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        make_inline(client, instance)
         threads = threading.active_count()
         for _ in range(300):
             calls = client.play(instance, answers=[True])
@@ -519,11 +511,9 @@ def test_nothing_that_a_handler_raises_ends_more_than_its_event(
                 recurse(0)
             raise error
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared" if inline else "own"))
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        if inline:
-            make_inline(client, instance)
         waiting = client.begin(instance)["EventId"]
         for _ in range(3):
             calls = client.play(instance, answers=[True])
@@ -662,7 +652,7 @@ def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.Monk
     def refuse(_self: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    server = serve(plugin(access), plugin(asks(1), name="q"))
+    server = serve(plugin(access, threads="shared"), plugin(asks(1), name="q"))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance, other = client.start("p"), client.start("q")
         with monkeypatch.context() as patch:
@@ -670,7 +660,6 @@ def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.Monk
             client.request("plugin.HandleEvent", {"InstanceId": other, "EventName": "access"})
             assert stuck.call("plugin.InstanceStatus", other)["Id"] == other
         assert client.step(client.response()[3]["EventId"])["Data"] == "ret"
-        make_inline(client, instance)
         gate.clear()
         with monkeypatch.context() as patch:
             patch.setattr(PoolThread, "start", refuse)
@@ -708,10 +697,9 @@ def test_an_error_of_our_own_costs_one_request(
 def test_the_watchdog_sleeps_and_wakes(serve: Serve) -> None:
     gate, blocked, access = gated()
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared"))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance = client.start("p")
-        make_inline(client, instance)
         for _ in range(3):
             eventually(lambda: server._pool.dozing)
             assert client.play(instance) == []

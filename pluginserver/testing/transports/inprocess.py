@@ -73,6 +73,8 @@ class InProcess:
         self._failures: list[HandlerFailure] = []
         self.waiting: dict[int, Event] = {}
         """The events that wait for a step; the table of methods claims them."""
+        self.pinged: dict[int, Any] = {}
+        """Nothing: a handler that takes long here is under the watchdog's eyes."""
         self._live: dict[int, _Live] = {}
         self._context = Context()
         self._begin_serving()
