@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from operator import eq
 from typing import Any, Final
 
 MASK: Final = "(secret)"
@@ -22,6 +24,9 @@ MARKS: Final = ("encrypted", "referenceable")
 
 _SHORT: Final = 4
 """A secret of fewer characters is not looked for by itself: it may be a part of any word."""
+
+_HEAD: Final = 8
+"""So many characters that a secret begins with are not shown either."""
 
 _HELD: Final = ("elements", "keys", "values")
 
@@ -46,17 +51,15 @@ def masked(field: Mapping[str, Any], value: Any) -> Any:
     """
     if value is None or not holds_secrets(field):
         return value
-    kind = field.get("type")
-    if not is_secret(field):
-        if kind == "record" and isinstance(value, Mapping):
-            return {**value, **_masked_fields(field, value)}
-        if kind in ("array", "set") and isinstance(value, list):
-            return [masked(field.get("elements", {}), one) for one in value]
-        if kind == "map" and isinstance(value, Mapping):
-            return {
-                masked(field.get("keys", {}), key): masked(field.get("values", {}), one)
-                for key, one in value.items()
-            }
+    if not is_secret(field) and _fits(field, value):
+        match field.get("type"):
+            case "record":
+                return {**value, **_masked_fields(field, value)}
+            case "array" | "set":
+                return [masked(field.get("elements", {}), one) for one in value]
+            case "map":
+                keys, values = field.get("keys", {}), field.get("values", {})
+                return {masked(keys, key): masked(values, one) for key, one in value.items()}
     return [] if value == [] else MASK
 
 
@@ -75,13 +78,28 @@ def concealed(text: str, secrets: Iterable[str]) -> str | None:
     :param secrets: what must not be shown; looked for as it is, and as ``repr`` and JSON write it.
     :returns: None when it cannot be shown: it holds what may be a short secret.
     """
-    for secret in sorted(set(secrets), key=len, reverse=True):
+    known = sorted(set(secrets), key=len, reverse=True)
+    for secret in known:
         for written in _spellings(secret):
-            if written in text:
-                if len(secret) < _SHORT:
-                    return None
-                text = text.replace(written, MASK)
+            if len(secret) < _SHORT and written in text:
+                return None
+            text = text.replace(written, MASK)
+    for secret in known:
+        for written in _spellings(secret):
+            text = _without_beginnings(text, written)
     return text
+
+
+def _without_beginnings(text: str, secret: str) -> str:
+    """A text without what a secret begins with: texts are cut when they are long."""
+    head = secret[:_HEAD]
+    if len(head) < _HEAD:
+        return text
+    kept, at = "", 0
+    while (found := text.find(head, at)) >= 0:
+        kept += text[at:found] + MASK
+        at = found + sum(1 for _ in takewhile(bool, map(eq, text[found:], secret)))
+    return kept + text[at:]
 
 
 def _spellings(secret: str) -> list[str]:
@@ -99,9 +117,16 @@ def _masked_fields(record: Mapping[str, Any], value: Mapping[str, Any]) -> dict[
     }
 
 
+def _fits(field: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value has the shape in which a field's secrets are known from the rest."""
+    if field.get("type") in ("array", "set"):
+        return isinstance(value, list)
+    return isinstance(value, Mapping)
+
+
 def _secrets(field: Mapping[str, Any], value: Any, inside: bool) -> Iterator[str]:
     """The texts in a value that are secrets; all of them when they are ``inside`` of one."""
-    inside = inside or is_secret(field)
+    inside = inside or is_secret(field) or (holds_secrets(field) and not _fits(field, value))
     if isinstance(value, Mapping):
         named = {name: one for each in field.get("fields", ()) for name, one in each.items()}
         for key, one in value.items():

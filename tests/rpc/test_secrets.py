@@ -173,6 +173,11 @@ def test_a_value_of_the_wrong_type_is_not_shown(serve: Serve) -> None:
             {"key": [SECRET]},
             {"account": {"password": {"a": SECRET}}},
             {"tokens": SECRET},
+            {"account": SECRET},
+            {"account": [SECRET]},
+            {"accounts": [SECRET]},
+            {"accounts": {"a": SECRET * 20}},
+            {"account": SECRET * 20},
         ):
             with pytest.raises(Failed, match="Decoding config: ") as raised:
                 client.start("keeper", json.dumps(config))
