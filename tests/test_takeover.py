@@ -485,6 +485,16 @@ def test_who_has_just_taken_over_stays_unless_told_to_stop(
                 assert client.play(instance) == [("kong.test", None)]
 
 
+def greet(listening: socket.socket) -> None:
+    """Greet two clients, and answer nothing."""
+    for _ in range(2):
+        client, _ = listening.accept()
+        with client:
+            client.sendall(pack([2, "serverPid", [1]]))
+            while client.recv(4096):
+                pass
+
+
 def test_a_server_that_does_not_answer_is_not_waited_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -492,6 +502,7 @@ def test_a_server_that_does_not_answer_is_not_waited_for(
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()
+        threading.Thread(target=greet, args=(silent,), daemon=True).start()
         with pytest.raises(SocketInUseError, match=r"it does not answer within 0\.1 s"):
             PluginServer(path, [Hops], replace=True).start()
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from functools import partial
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -23,11 +24,14 @@ from .. import logs
 from ..errors import LinkError, RPCError
 from ..runtime.connection import Detached
 from ..runtime.moving import Mover
+from ..runtime.pings import ponged
 from ..runtime.pool import ThreadPool
+from ..runtime.requests import Pong
 from . import replies
 from .calls import Context
 from .frames import packer
-from .instances import Instance, Instances
+from .instance import Instance
+from .instances import Instances
 from .link import BATCH, VERSION, Link, user_of
 from .methods import Methods
 
@@ -62,6 +66,8 @@ class Listening(Protocol):
 
 class _Caller:
     """Who has sent a step over the link."""
+
+    pid: Final = 0
 
     def __init__(self, handover: Handover, number: int) -> None:
         self._handover = handover
@@ -292,6 +298,7 @@ class Handover:
             not self._mover.done
             or self.running
             or self._pool.waiting
+            or self._pool.in_flight
             or self._methods.predecessor is not None
         )
 
@@ -302,7 +309,11 @@ class Handover:
         except RPCError as error:
             caller.send(replies.failure(packer(), message_id, str(error)))
             return
-        if request is not None and request.task is not None:
+        if isinstance(request, Pong):
+            caller.expect()
+            self._pool.calls.put(partial(ponged, self._pool, request))
+            self._pool.wake_poll()
+        elif request is not None and request.task is not None:
             caller.expect()
             self._pool.hand_over(request, monotonic())
 
@@ -316,4 +327,6 @@ class Handover:
 
 def _told(instance: Instance) -> list[Any]:
     """What a successor must know of an instance."""
-    return [instance.id, instance.plugin, instance.text, instance.started]
+    client = instance.client
+    pid = client.pid if client.alive else 0
+    return [instance.id, instance.plugin, instance.asked.text, instance.started, pid]

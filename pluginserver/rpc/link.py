@@ -3,23 +3,23 @@
 It is a connection to the old server's socket: the new one asks with a request, ``pluginserver.TakeOver``,
 and after the response both sides send frames of their own, MessagePack arrays that begin with a word:
 
-    old -> new   ["instance", id, plugin, config, started]   start this again
-                 ["closed", id]                              close it
-                 ["all"]                                     that was all for now
-                 ["listener", device, inode]                 with the listening socket's descriptor
-                 ["connections", [[unhandled, unsent], ..]]  with a descriptor for each
-                 ["reply", number, bytes]                    what to send for a step
-    new -> old   ["ready"]                                   its plugins are loaded
-                 ["started", id, error | nil]                an instance was started, or why not
-                 ["all"]                                     all before "all" are started
-                 ["step", number, msgid, method, argument]   a step for an event that runs in the old one
+    old -> new   ["instance", id, plugin, config, started, pid]   start this again, for that process
+                 ["closed", id]                                   close it
+                 ["all"]                                          that was all for now
+                 ["listener", device, inode]                      with the listening socket's descriptor
+                 ["connections", [[unhandled, unsent], ..]]       with a descriptor for each
+                 ["reply", number, bytes]                         what to send for a step
+    new -> old   ["ready"]                                        its plugins are loaded
+                 ["started", id, error | nil]                     an instance was started, or why not
+                 ["all"]                                          all before "all" are started
+                 ["step", number, msgid, method, argument]        a step for an event that runs there
 
 Rules kept here:
 
 * whoever sends may be any thread, whoever receives is one;
 * a descriptor arrives before the frame that it belongs to is complete, in the order of the frames;
 * what cannot be sent in :data:`TIMEOUT` breaks the link, and a broken link says so at once, for ever;
-* received descriptors are closed with the link unless they were taken.
+* received descriptors are closed with the link unless they were taken, and in each child that is forked.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from typing import Any, Final
 import msgpack
 
 from ..errors import LinkError
+from ..runtime.forks import close_in_children
 
 TAKE_OVER: Final = "pluginserver.TakeOver"
 """The method by which a new server asks the one that listens."""
@@ -87,6 +88,7 @@ class Link:
         )
         self._unpacker.feed(received)
         self._descriptors: deque[int] = deque()
+        close_in_children(self)
 
     def send(self, *frame: Any, descriptors: Sequence[int] = ()) -> None:
         """Send a frame; from any thread.
@@ -175,6 +177,13 @@ class Link:
         self._broken = True
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def forked(self) -> None:
+        """Close what belongs to the parent, where the link goes on; this is a child."""
+        self._broken = True
+        for number in self._descriptors:
+            os.close(number)
+        self._socket.close()
 
     def release(self) -> None:
         """Close all that is left; on the thread that receives, when it does so no more."""

@@ -16,16 +16,18 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
-from ..errors import RPCError
+from ..errors import PDKError, RPCError
 from ..events.event import Event
 from ..plugins.registry import Plugins
-from ..runtime.requests import Peer, Request, Task
+from ..runtime.requests import Peer, Request
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
-from .calls import Context, Control, Start, Step, StepError
-from .instances import Instances
+from .calls import Context, Control, EventCall, EventPong
+from .clients import UNSEEN, Clients
+from .instances import Instances, none
 from .link import TAKE_OVER
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
@@ -34,8 +36,13 @@ _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 class Tasks(Protocol):
     """The events that wait for a step, and those that run."""
 
-    def claim(self, number: int) -> Task | None:
-        """Take an event out of those that wait; None when it is not there."""
+    @property
+    def waiting(self) -> dict[int, Any]:
+        """The events that wait for a step; to take one out is to claim it."""
+
+    @property
+    def pinged(self) -> dict[int, Any]:
+        """The requests that wait for the step which answers a ping, by the event's number."""
 
     def is_running(self, number: int) -> bool:
         """Whether an event runs."""
@@ -58,6 +65,8 @@ class Methods:
     :param instances: their instances.
     :param tasks: the events that steps can be for.
     :param ended: told of each event that is over, once, on the thread that owned it.
+    :param clients: the processes that ask, when it is told which.
+    :param fixed_directory: why no client may choose the plugins directory; None when one may.
     """
 
     def __init__(
@@ -66,11 +75,16 @@ class Methods:
         instances: Instances,
         tasks: Tasks,
         ended: Callable[[Event], object] | None = None,
+        clients: Clients | None = None,
+        fixed_directory: str | None = None,
     ) -> None:
         self._plugins = plugins
         self._instances = instances
         self._tasks = tasks
+        self._claim = tasks.waiting.pop
         self._ended = ended
+        self._clients = clients
+        self._fixed_directory = fixed_directory
         self.turn_away: Callable[[Event], str] | None = None
         """Says why a new event is refused, and is told of it; None while they are served."""
         self.predecessor: Predecessor | None = None
@@ -81,7 +95,6 @@ class Methods:
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
             names.GET_PLUGIN_INFO: self._get_plugin_info,
             names.GET_STATUS: self._get_status,
-            names.START_INSTANCE: self._start_instance,
             names.INSTANCE_STATUS: self._instance_status,
             names.CLOSE_INSTANCE: self._close_instance,
         }
@@ -115,12 +128,14 @@ class Methods:
         if method == TAKE_OVER and self.take_over is not None:
             self.take_over(peer, message_id, argument)
             return None
+        if method == names.START_INSTANCE:
+            return Control(peer, message_id, partial(self._start_instance, peer.pid), argument)
         function = self._control.get(method) if type(method) is str else None
         if function is None:
             raise _no_method(method)
         return Control(peer, message_id, function, argument)
 
-    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> Start | None:
+    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> EventCall | None:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
         if type(phase) is not str:
@@ -131,22 +146,30 @@ class Methods:
             _integer("InstanceId", instance_id)
             raise
         event = Event(self._next_event_id(), handler, self._ended)
-        start = Start(peer, message_id, event)
-        if self.turn_away is None:
-            return start
-        peer.send(start.refusal(self.turn_away(event)))
-        event.end()
-        return None
+        handler.events[event] = None
+        handler.used = True
+        call = EventCall(peer, message_id, event)
+        if self.turn_away is not None:
+            peer.send(call.refusal(self.turn_away(event)))
+            event.end()
+            return None
+        if handler.closed:
+            event.end()
+            raise none(instance_id)
+        return call
 
     def _step(
         self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
-    ) -> Step | None:
+    ) -> Request[Context] | None:
         event_id = argument.get("EventId") or 0
         data = argument.get("Data")
         if type(event_id) is not int:
             _integer("EventId", event_id)
-        event = self._tasks.claim(event_id)
+        event: Event | None = self._claim(event_id, None)
         if event is None:
+            pinged = self._tasks.pinged.pop(event_id, None)
+            if pinged is not None:
+                return EventPong(peer, message_id, pinged)
             if self._tasks.is_running(event_id):
                 raise RPCError(f"event {event_id} is running: it does not wait for a step")
             if self.predecessor is not None and self.predecessor.forward(
@@ -154,12 +177,14 @@ class Methods:
             ):
                 return None
             raise RPCError(f"No running event {event_id}")
-        assert isinstance(event, Event)
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
-            return StepError(peer, message_id, event, _text(data or ""))
-        return Step(peer, message_id, event, data)
+            error = PDKError(_text(data or ""))
+            return EventCall(peer, message_id, event, event.runner.throw, error)
+        return EventCall(peer, message_id, event, event.runner.switch, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
+        if self._fixed_directory is not None:
+            raise RPCError(f"SetPluginDir is refused: {self._fixed_directory}")
         self._plugins.set_directory(_string("the directory", argument))
         return "ok"
 
@@ -180,13 +205,19 @@ class Methods:
             },
         }
 
-    def _start_instance(self, argument: Any) -> object:
+    def _start_instance(self, pid: int, argument: Any) -> object:
         record = _record("plugin.StartInstance", argument)
-        plugin = self._plugins.get(_string("Name", record.get("Name")))
+        name = _string("Name", record.get("Name"))
+        plugin = self._plugins.get(name)
         config = record.get("Config")
         if config is not None and not isinstance(config, (str, bytes)):
             raise RPCError(f"Decoding config: a JSON text is wanted, got {_shown(config)}")
-        return self._instances.start(plugin, config or "{}").status()
+        client = UNSEEN if self._clients is None else self._clients.get(pid)
+        instance = self._instances.start(plugin, config or "{}", client)
+        now = self._plugins.get(name)
+        if now is not plugin:
+            self._instances.retire([now])
+        return instance.status()
 
     def _instance_status(self, argument: Any) -> object:
         return self._instances.get(_integer("the instance's id", argument)).status()

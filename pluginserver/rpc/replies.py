@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from ..events.event import Event, Outcome, describe
+from ..events.event import Event
+from ..events.outcome import Outcome, describe
 
 Pack: TypeAlias = Callable[[Any], bytes]
 

@@ -1,8 +1,9 @@
-"""Who a server has taken over from, and who takes over from it: one at a time, and not too often.
+"""Who a server has taken over from, who takes over from it, one at a time and seldom; and how it ends.
 
 Rules kept here:
 
 * what a server gives to its successor it gives once, and a server that cannot be replaced says why;
+* who is told to stop refuses new events closed, and goes on until the running ones have ended;
 * two supervisors that both keep a server alive do not have their servers chase each other: who has taken
   over stays for :data:`SETTLED` seconds, unless it is told to stop.
 """
@@ -11,12 +12,14 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, Final
 
 from .. import logs
 from ..errors import LinkError, RPCError, SocketInUseError
+from ..events.event import Event
 from ..plugins.registry import Plugins
 from ..runtime.connection import Connection
 from ..runtime.listener import Listener
@@ -24,6 +27,7 @@ from ..runtime.moving import detach
 from ..runtime.pool import ThreadPool
 from ..runtime.requests import Peer
 from .calls import Context
+from .clients import Clients
 from .handover import Handover
 from .instances import Instances
 from .methods import Methods
@@ -64,14 +68,16 @@ class Succession:
         self._succeeded = -SETTLED
         self._lock = threading.Lock()
         self._closed = False
+        self._turned_away = logs.Repeats()
         self._handover: Handover | None = None
         self._threads: set[threading.Thread] = set()
 
     # -- the server that listened before
 
-    def listen(self, plugins: Plugins, replace: bool) -> None:
+    def listen(self, load: Callable[[], None], replace: bool) -> None:
         """Listen, or find a server to take over from, with the plugins loaded.
 
+        :param load: loads them.
         :param replace: whether to take over at all.
         :raises ListenError: when neither can be.
         """
@@ -80,13 +86,13 @@ class Succession:
         except SocketInUseError:
             if not replace:
                 raise
-            plugins.load()
+            load()
             try:
                 self._takeover = ask(self._server.socket_path)
             except LinkError:
                 self._server.listen()
 
-    def take(self, plugins: Plugins, instances: Instances) -> None:
+    def take(self, plugins: Plugins, instances: Instances, clients: Clients) -> None:
         """Take what the other server has, if there is one, or the place of one that has ended meanwhile.
 
         :raises SocketInUseError: when it goes on.
@@ -95,7 +101,7 @@ class Succession:
         if takeover is None:
             return
         try:
-            self._server.adopt(*takeover.take(plugins, instances))
+            self._server.adopt(*takeover.take(plugins, instances, clients))
         except LinkError as error:
             self._give_up()
             self._listen_instead(self._server.socket_path, error)
@@ -164,6 +170,8 @@ class Succession:
         """Why nobody may take over now; empty when anybody may."""
         if self._closed:
             return "it stops"
+        if self._server.bound is None:
+            return "its socket is not its own, but was handed to it"
         if self._handover is not None:
             return "another process is taking over"
         if monotonic() - self._succeeded < SETTLED and not self.told_to_stop.is_set():
@@ -186,11 +194,6 @@ class Succession:
                 self._handover = None
             self._threads.discard(threading.current_thread())
 
-    @property
-    def under_way(self) -> bool:
-        """Whether a successor is taking over."""
-        return self._handover is not None
-
     # -- the end
 
     def linger(self, seconds: float) -> None:
@@ -207,6 +210,33 @@ class Succession:
             elif not self._pool.connections or monotonic() > deadline:
                 return
             sleep(LOOK)
+
+    def drain(self, grace: float) -> None:
+        """Refuse what begins, and wait for the end of what runs.
+
+        :param grace: seconds to wait at the most.
+        """
+        self._methods.turn_away = self._turn_away
+        deadline = monotonic() + grace
+        while (now := monotonic()) < deadline:
+            if self._pool.quiet(now) and self._handover is None:
+                return
+            sleep(LOOK)
+
+    def _turn_away(self, event: Event) -> str:
+        """Why an event that begins now is refused."""
+        self._pool.counts["turned_away"] += 1
+        plugin = event.handler.plugin
+        repeats = self._turned_away.note(plugin)
+        if repeats is not None:
+            _log.warning(
+                "an event was refused, because the server stops: start the next server before this one"
+                " is told to, or give it -linger seconds to come",
+                plugin=plugin,
+                phase=event.handler.phase,
+                repeats=repeats,
+            )
+        return "the plugin server stops"
 
     def close(self) -> None:
         """Let nobody take over from now on; one who serves already is waited for."""

@@ -25,13 +25,14 @@ from typing import Any, Final
 
 from .. import logs
 from ..errors import LinkError, PluginServerError, RPCError, SocketInUseError
-from ..events.event import describe
+from ..events.outcome import describe
 from ..plugins.registry import Plugins
 from ..runtime.connection import Connection, ProtocolError
 from ..runtime.pool import ThreadPool
 from ..runtime.requests import Peer
 from . import replies
 from .calls import Context
+from .clients import Clients
 from .frames import packer
 from .instances import Instances
 from .link import TAKE_OVER, VERSION, Link, user_of
@@ -64,6 +65,7 @@ class Takeover:
         self._path = path
         self._plugins: Plugins
         self._instances: Instances
+        self._clients: Clients
         self._pool: ThreadPool[Context]
         self._methods: Methods
         self._thread: threading.Thread
@@ -72,14 +74,16 @@ class Takeover:
 
     # -- before this server serves
 
-    def take(self, plugins: Plugins, instances: Instances) -> tuple[socket.socket, int, int]:
+    def take(
+        self, plugins: Plugins, instances: Instances, clients: Clients
+    ) -> tuple[socket.socket, int, int]:
         """Start the old server's instances, and take its listening socket.
 
         :returns: the socket, and device and inode of its file.
         :raises SocketInUseError: when an instance cannot be started; the old server goes on.
         :raises LinkError: when the old server is gone.
         """
-        self._plugins, self._instances = plugins, instances
+        self._plugins, self._instances, self._clients = plugins, instances, clients
         for known in self._known:
             self._start_or_give_up(*known)
         self._link.send("ready")
@@ -95,8 +99,10 @@ class Takeover:
                 return socket.socket(fileno=self._link.descriptor()), frame[1], frame[2]
         raise LinkError(f"the other server is silent for {PREPARATION:g} s")
 
-    def _start_or_give_up(self, instance_id: int, plugin: str, config: Any, started: int) -> None:
-        error = self._start(instance_id, plugin, config, started)
+    def _start_or_give_up(
+        self, instance_id: int, plugin: str, config: Any, started: int, pid: int
+    ) -> None:
+        error = self._start(instance_id, plugin, config, started, pid)
         if error is not None:
             with contextlib.suppress(LinkError):
                 self._link.send("started", instance_id, error)
@@ -104,13 +110,17 @@ class Takeover:
                 self._path, f"its instance {instance_id} cannot be started here: {error}"
             )
 
-    def _start(self, instance_id: int, plugin: str, config: Any, started: int) -> str | None:
+    def _start(
+        self, instance_id: int, plugin: str, config: Any, started: int, pid: int
+    ) -> str | None:
         """Start an instance.
 
         :returns: why it cannot be started; None when it was.
         """
         try:
-            self._instances.start_again(self._plugins.get(plugin), config, instance_id, started)
+            self._instances.start_again(
+                self._plugins.get(plugin), config, instance_id, started, self._clients.get(pid)
+            )
         except PluginServerError as error:
             return str(error)
         except Exception as error:
@@ -186,9 +196,11 @@ class Takeover:
         pool.resumed.put(connection)
         pool.wake_poll()
 
-    def _start_late(self, instance_id: int, plugin: str, config: Any, started: int) -> None:
+    def _start_late(
+        self, instance_id: int, plugin: str, config: Any, started: int, pid: int
+    ) -> None:
         """Start an instance that Kong has asked the old server for; it waits for this, and so does Kong."""
-        error = self._start(instance_id, plugin, config, started)
+        error = self._start(instance_id, plugin, config, started, pid)
         with contextlib.suppress(LinkError):
             self._link.send("started", instance_id, error)
 

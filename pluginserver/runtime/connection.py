@@ -13,11 +13,13 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import threading
 from typing import Final, Generic, NamedTuple, Protocol
 
+from .processes import peer_process
 from .requests import C, Request
 
 READ_SIZE: Final = 65_536
@@ -83,12 +85,15 @@ class Connection(Generic[C]):
         "_unsent",
         "closed",
         "fd",
+        "pid",
     )
 
     def __init__(self, sock: socket.socket, poller: select.epoll, codec: Codec[C]) -> None:
         sock.setblocking(False)
         self.fd = sock.fileno()
         self.closed = False
+        self.pid: Final = peer_process(sock)
+        """The client's process; 0 when the system does not show it."""
         self._socket = sock
         self._receive = sock.recv
         self._poller = poller
@@ -228,5 +233,11 @@ class Connection(Generic[C]):
                 return
             self.closed = True
             if self._registered:
-                self._poller.unregister(self.fd)
+                with contextlib.suppress(OSError, ValueError):  # somebody has closed it
+                    self._poller.unregister(self.fd)
             self._socket.close()
+
+    def forked(self) -> None:
+        """Close the socket in a child, where the parent's epoll set must not be touched."""
+        self.closed = True
+        self._socket.close()

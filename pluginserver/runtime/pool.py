@@ -40,6 +40,11 @@ waiting             owner: add; leader, clock,   ``dict.pop`` is the claim  cloc
 in_flight           leader, clock: add; who      ``dict.pop``               clock, stop (a copy)
                     claimed, or settled: pop
 a request's claim   leader, worker, clock, stop  ``list.pop``               all
+pinged              clock: add; leader: pop      ``dict.pop``               clock
+kept                owner: add; who delivers or  ``dict.pop`` is the claim
+                    cancels: pop
+ping.done, refused  owner; clock                 stored before the claim    who gave the claim back,
+                                                 is tried                   *after* that
 calls               any thread (``put``)         SimpleQueue                the leader
 moving              leader                       none: stored before        who has answered, *after*
                                                  answers are counted        the answer is counted
@@ -65,6 +70,7 @@ The states
     thread   SPAWNED -> IDLE -> WORKING <-> PARKED -> IDLE -> ENDED
              IDLE -> LEADING -> (slice) -> LEADING | WORKING
     request  RUNNING -> CLAIMED by the thread that ran it | by the clock, or at the server's end
+             RUNNING -> PINGED by the clock -> RUNNING when Kong has answered the ping
 
 PARKED is a thread whose tasks wait for steps: it takes those, and nothing else.
 
@@ -80,6 +86,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import queue
@@ -90,56 +97,15 @@ from collections.abc import Callable
 from typing import Final, Generic
 
 from .. import logs
-from .backlog import Backlog
 from .connection import Connection
+from .forks import close_in_children
+from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN, Group
 from .options import Options
 from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
 from .thread import PoolThread
 
 IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
-
-CONTROL_THREADS: Final = 2
-"""Threads for what is no task: plugins are loaded and configured there."""
-
-FORGOTTEN: Final = 2.0
-"""Seconds that an event waits for Kong before it may be given up: when there is no other thread, and when
-the server ends."""
-
-EVENTS: Final = "events"
-CONTROL: Final = "control"
-
-
-class Group(Generic[C]):
-    """The threads that may take each other's work; the pool's lock guards it.
-
-    :param limit: how many threads there may be.
-    :param share: how many of them one kind of task may hold.
-    """
-
-    def __init__(self, limit: int, share: int) -> None:
-        self.limit = limit
-        self.share = share
-        self.threads: dict[PoolThread, None] = {}
-        self.idle: list[PoolThread] = []
-        self.backlog: Backlog[C] = Backlog()
-        self.held: Counter[str] = Counter()
-        """How many threads each kind holds."""
-
-    def allows(self, kind: str) -> bool:
-        """Whether a kind may hold one thread more."""
-        return self.held[kind] < self.share
-
-    def hold(self, thread: PoolThread, kind: str) -> None:
-        """Count a thread for a kind."""
-        thread.holding = kind
-        self.held[kind] += 1
-
-    def release(self, thread: PoolThread) -> None:
-        """Count it for none any more."""
-        if thread.holding is not None:
-            self.held[thread.holding] -= 1
-            thread.holding = None
 
 
 class ThreadPool(Generic[C]):
@@ -159,30 +125,17 @@ class ThreadPool(Generic[C]):
         self.options = options
         self.log = logs.get_logger()
         self.poller = select.epoll()
-        self.wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.poller.register(self.wakeup, select.EPOLLIN)
-        self.connections: dict[int, Connection[C]] = {}
-        self.watched: dict[int, Callable[[], None]] = {}
-        """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
-        self.waiting: dict[int, Task] = {}
-        self.in_flight: dict[Request[C], None] = {}
-        """The requests that are not in the leader's hands."""
-        self.paused: dict[Request[C], Connection[C]] = {}
-        """The connections that wait for the answer to a control request, one each."""
-        self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
-        """Those that have it, for the leader to go on with."""
-        self.reading: Connection[C] | None = None
-        """The connection that the leader read last: its codec may hold more requests."""
-        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        """What the leader is to do between two requests."""
-        self.moving: Callable[[Connection[C]], None] | None = None
-        """Moves a connection to another process, where all are to go; nothing more is read here then."""
-        self.active = False  # whether the leader is doing something
+        self.renew_wakeup()
+        self._make_tables()
+        self.active = False
+        """Whether the leader is doing something."""
         self.dozing = False
         """Whether the clock sleeps until something happens, or is about to."""
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
         self.stopping = threading.Event()
+        self.forked_off = False
+        """Whether this process is a child of the one that the pool serves."""
         self.counts: Counter[str] = Counter()
         """How often each limit was hit."""
         self.lock = threading.Lock()
@@ -195,6 +148,29 @@ class ThreadPool(Generic[C]):
         self._spawn_thread = spawn
         self._name = name
         self._numbers = itertools.count(1)
+        close_in_children(self)
+
+    def _make_tables(self) -> None:
+        self.connections: dict[int, Connection[C]] = {}
+        self.watched: dict[int, Callable[[], None]] = {}
+        """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
+        self.waiting: dict[int, Task] = {}
+        self.in_flight: dict[Request[C], None] = {}
+        """The requests that are not in the leader's hands."""
+        self.pinged: dict[int, Request[C]] = {}
+        """The requests whose ping is out, by the number of their task."""
+        self.kept: dict[int, Task] = {}
+        """The tasks that are suspended with a callback which could not be sent, since a ping is out."""
+        self.paused: dict[Request[C], Connection[C]] = {}
+        """The connections that wait for the answer to a control request, one each."""
+        self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
+        """Those that have it, for the leader to go on with."""
+        self.reading: Connection[C] | None = None
+        """The connection that the leader read last: its codec may hold more requests."""
+        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """What the leader is to do between two requests."""
+        self.moving: Callable[[Connection[C]], None] | None = None
+        """Moves a connection to another process, where all are to go; nothing more is read here then."""
 
     # -- connections
 
@@ -202,11 +178,12 @@ class ThreadPool(Generic[C]):
         """Serve a new client.
 
         :raises OSError: when the system can watch no more of them; the connection is closed then.
+        :raises ValueError: when somebody has closed the epoll set.
         """
         self.connections[connection.fd] = connection
         try:
             connection.register()
-        except OSError:
+        except (OSError, ValueError):
             self.drop(connection)
             raise
 
@@ -218,20 +195,23 @@ class ThreadPool(Generic[C]):
     def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
         """Have the leader call ``ready``, once, when the descriptor is readable; it is closed at the end."""
         self.watched[descriptor] = ready
-        self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+        try:
+            self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
+        except (OSError, ValueError):
+            del self.watched[descriptor]
+            raise
 
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
-        os.eventfd_write(self.wakeup, 1)
+        with contextlib.suppress(OSError):  # a closed one is noticed by supervision
+            os.eventfd_write(self.wakeup, 1)
+
+    def renew_wakeup(self) -> None:
+        """Open the descriptor that wakes the leader, or another one when somebody has closed it."""
+        self.wakeup = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.poller.register(self.wakeup, select.EPOLLIN)
 
     # -- tasks and requests
-
-    def claim(self, number: int) -> Task | None:
-        """Take a task out of ``waiting``: it is the caller's to go on with.
-
-        :returns: None when it does not wait for a step.
-        """
-        return self.waiting.pop(number, None)
 
     def is_running(self, number: int) -> bool:
         """Whether a task runs, or waits for its turn to."""
@@ -328,11 +308,13 @@ class ThreadPool(Generic[C]):
 
     def _free(self, name: str) -> PoolThread | None:
         """A thread with nothing to do, or None when there may be no more; under the lock."""
+        if self.stopping.is_set():
+            return None
         group = self.groups[name]
         if group.idle:
             return group.idle.pop()
         leaders = int(name == EVENTS)
-        if len(group.threads) < group.limit + leaders:
+        if len(group.threads) < group.limit + group.lost + leaders:
             return self._spawn(name)
         return None
 
@@ -392,5 +374,16 @@ class ThreadPool(Generic[C]):
             self.drop(connection)
         for descriptor in self.watched:
             os.close(descriptor)
+        with contextlib.suppress(OSError):  # somebody may have closed them
+            self.poller.close()
+            os.close(self.wakeup)
+
+    def forked(self) -> None:
+        """Close what belongs to the parent; this is a child."""
+        self.forked_off = True
         self.poller.close()
-        os.close(self.wakeup)
+        for connection in list(self.connections.values()):
+            connection.forked()
+        for descriptor in (self.wakeup, *self.watched):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
