@@ -44,7 +44,7 @@ TABLES: Final[dict[str, str]] = {}
 
 MAX_FUNCTION: Final = 45
 
-NOT_PRIVATE: Final = {"_exit", "_getframe", "_thread"}
+NOT_PRIVATE: Final = {"_current_frames", "_exit", "_getframe", "_thread"}
 """Names of the standard library that begin with an underscore, and are documented."""
 
 

@@ -253,19 +253,7 @@ def _common(
             default=default,
             help=f"{HELP[name]}; default: {shown}",
         )
-    parser.add_argument(
-        "--frozen-timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=FROZEN_TIMEOUT,
-        help="seconds after which the process is killed when C code lets nothing else run; "
-        f"0 for never; default: {FROZEN_TIMEOUT:g}",
-    )
-    parser.add_argument(
-        "--crash-directory",
-        metavar="DIR",
-        help="where the stacks are written then; default: the directory of the socket",
-    )
+    _add_frozen(parser)
     parser.add_argument(
         "--log-level",
         metavar="LEVEL",
@@ -279,6 +267,22 @@ def _common(
         choices=logs.FORMATS,
         default="console",
         help="console or json; default: console",
+    )
+
+
+def _add_frozen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--frozen-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=FROZEN_TIMEOUT,
+        help="seconds after which the process is killed when C code lets nothing else run; "
+        f"0 for never; default: {FROZEN_TIMEOUT:g}",
+    )
+    parser.add_argument(
+        "--crash-directory",
+        metavar="DIR",
+        help="where the stacks are written then; default: the directory of the socket",
     )
 
 

@@ -90,7 +90,7 @@ from typing import Final, Generic
 from .. import logs
 from .backlog import Backlog
 from .connection import Connection
-from .forks import close_in_children
+from .forks import close_all, close_in_children
 from .options import Options
 from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
 from .thread import PoolThread
@@ -221,7 +221,7 @@ class ThreadPool(Generic[C]):
 
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
-        with contextlib.suppress(OSError):  # a closed one is noticed by supervision
+        with contextlib.suppress(OSError):
             os.eventfd_write(self.wakeup, 1)
 
     def renew_wakeup(self) -> None:
@@ -387,18 +387,14 @@ class ThreadPool(Generic[C]):
         """Close what is left, when all threads have ended."""
         for connection in list(self.connections.values()):
             self.drop(connection)
-        for descriptor in self.watched:
-            os.close(descriptor)
-        with contextlib.suppress(OSError):  # somebody may have closed them
+        with contextlib.suppress(OSError):  # somebody may have closed it
             self.poller.close()
-            os.close(self.wakeup)
+        close_all(self.wakeup, *self.watched)
 
     def forked(self) -> None:
         """Close what belongs to the parent; this is a child."""
         self.forked_off = True
-        self.poller.close()
         for connection in list(self.connections.values()):
             connection.forked()
-        for descriptor in (self.wakeup, *self.watched):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self.poller.close()
+        close_all(self.wakeup, *self.watched)

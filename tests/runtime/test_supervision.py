@@ -77,7 +77,7 @@ def test_a_descriptor_that_is_closed_by_others_ends_the_server_with_a_line(
                 time.sleep(0.05)
     assert server.failure is not None
     assert f"{what} was closed by other code in this process" in server.failure
-    assert server._stop_requested.is_set()
+    assert server._stop_requested.wait(TIMEOUT)
     assert server.failure in capfd.readouterr().err
 
 
