@@ -390,11 +390,13 @@ class ThreadPool(Generic[C]):
         with contextlib.suppress(OSError):  # somebody may have closed it
             self.poller.close()
         close_all(self.wakeup, *self.watched)
+        self.wakeup = -1
+        self.watched.clear()
 
     def forked(self) -> None:
-        """Close what belongs to the parent; this is a child."""
+        """Close what is the parent's."""
         self.forked_off = True
-        for connection in list(self.connections.values()):
+        for connection in [*self.connections.values()]:
             connection.forked()
         self.poller.close()
         close_all(self.wakeup, *self.watched)
