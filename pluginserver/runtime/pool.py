@@ -174,8 +174,7 @@ class ThreadPool(Generic[C]):
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
         self.stopping = threading.Event()
-        self.forked_off = False
-        """Whether this process is a child of the one that the pool serves."""
+        self.forked_off = False  # set in a child of the process that the pool serves
         self.counts: Counter[str] = Counter()
         """How often each limit was hit."""
         self.lock = threading.Lock()
@@ -195,8 +194,7 @@ class ThreadPool(Generic[C]):
     def add(self, connection: Connection[C]) -> None:
         """Serve a new client.
 
-        :raises OSError: when the system can watch no more of them; the connection is closed then.
-        :raises ValueError: when somebody has closed the epoll set.
+        :raises (OSError, ValueError): when no more can be watched; the connection is closed then.
         """
         self.connections[connection.fd] = connection
         try:
