@@ -283,23 +283,6 @@ def _common(
     _add_log(parser)
 
 
-def _add_frozen(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for a process that is frozen."""
-    parser.add_argument(
-        "--frozen-timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=FROZEN_TIMEOUT,
-        help="seconds after which the process is killed when C code lets nothing else run; "
-        f"0 for never; default: {FROZEN_TIMEOUT:g}",
-    )
-    parser.add_argument(
-        "--crash-directory",
-        metavar="DIR",
-        help="where the stacks are written then; default: the directory of the socket",
-    )
-
-
 def _add_log(parser: argparse.ArgumentParser) -> None:
     """Add the flags for the log."""
     parser.add_argument(
@@ -365,6 +348,22 @@ def _shown(name: str, default: Any) -> str:
     if default is None:
         return "that of the process"
     return f"0{default:o}" if name == "socket_mode" else f"{default:g}"
+
+
+def _add_frozen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--frozen-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=FROZEN_TIMEOUT,
+        help="seconds after which the process is killed when C code lets nothing else run; "
+        f"0 for never; default: {FROZEN_TIMEOUT:g}",
+    )
+    parser.add_argument(
+        "--crash-directory",
+        metavar="DIR",
+        help="where the stacks are written then; default: the directory of the socket",
+    )
 
 
 def _seconds(text: str) -> float:

@@ -98,7 +98,7 @@ from typing import Final, Generic
 
 from .. import logs
 from .connection import Connection
-from .forks import close_in_children
+from .forks import close_all, close_in_children
 from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN, Group
 from .options import Options
 from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
@@ -134,8 +134,7 @@ class ThreadPool(Generic[C]):
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
         self.stopping = threading.Event()
-        self.forked_off = False
-        """Whether this process is a child of the one that the pool serves."""
+        self.forked_off = False  # set in a child of the process that the pool serves
         self.counts: Counter[str] = Counter()
         """How often each limit was hit."""
         self.lock = threading.Lock()
@@ -177,8 +176,7 @@ class ThreadPool(Generic[C]):
     def add(self, connection: Connection[C]) -> None:
         """Serve a new client.
 
-        :raises OSError: when the system can watch no more of them; the connection is closed then.
-        :raises ValueError: when somebody has closed the epoll set.
+        :raises (OSError, ValueError): when no more can be watched; the connection is closed then.
         """
         self.connections[connection.fd] = connection
         try:
@@ -203,7 +201,7 @@ class ThreadPool(Generic[C]):
 
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
-        with contextlib.suppress(OSError):  # a closed one is noticed by supervision
+        with contextlib.suppress(OSError):
             os.eventfd_write(self.wakeup, 1)
 
     def renew_wakeup(self) -> None:
@@ -372,18 +370,16 @@ class ThreadPool(Generic[C]):
         """Close what is left, when all threads have ended."""
         for connection in list(self.connections.values()):
             self.drop(connection)
-        for descriptor in self.watched:
-            os.close(descriptor)
-        with contextlib.suppress(OSError):  # somebody may have closed them
+        with contextlib.suppress(OSError):  # somebody may have closed it
             self.poller.close()
-            os.close(self.wakeup)
+        close_all(self.wakeup, *self.watched)
+        self.wakeup = -1
+        self.watched.clear()
 
     def forked(self) -> None:
-        """Close what belongs to the parent; this is a child."""
+        """Close what is the parent's."""
         self.forked_off = True
-        self.poller.close()
-        for connection in list(self.connections.values()):
+        for connection in [*self.connections.values()]:
             connection.forked()
-        for descriptor in (self.wakeup, *self.watched):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self.poller.close()
+        close_all(self.wakeup, *self.watched)
