@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -232,6 +233,7 @@ class Hops:
 
 
 MUCH = 4_000_000
+PING = {"Method": "kong.nginx.get_subsystem", "Args": None}
 entered, gate = threading.Event(), threading.Event()
 
 
@@ -340,6 +342,82 @@ def test_an_event_goes_on_where_it_runs_until_it_ends(path: Path) -> None:
                 with pytest.raises(Failed, match=f"No running event {gone}"):
                     client.step(gone)
             assert new._methods.predecessor is None
+
+
+def test_what_answers_a_ping_reaches_the_event_that_runs_in_the_old_server(path: Path) -> None:
+    with serving(path, ping_interval=0.05) as old, Client(path) as client, Client(path) as other:
+        instance = client.start("hops")
+        runs = client.begin(instance, "rewrite")["EventId"]
+        assert client.step(runs)["Data"] == PING
+        with serving(path):
+            assert other.play(instance) == [("kong.test", None)]
+            eventually(lambda: not old._pool.connections)
+            assert client.step(runs, "http")["Data"] == PING
+            assert not ended(old)
+            other.request("plugin.Step", {"EventId": runs, "Data": "http"})
+            gate.set()
+            out = other.response()[3]
+            while out["Data"] == PING:
+                out = client.step(runs, "http")
+            assert out["Data"]["Method"] == "kong.after"
+            assert client.step(runs)["Data"] == "ret"
+            eventually(lambda: ended(old))
+
+
+def test_a_ping_that_kong_does_not_answer_holds_the_old_server_up_no_longer_than_its_grace(
+    path: Path,
+) -> None:
+    with serving(path, ping_interval=0.05, grace=0.2) as old, Client(path) as client:
+        instance = client.start("hops")
+        runs = client.begin(instance, "rewrite")["EventId"]
+        assert client.step(runs)["Data"] == PING
+        with serving(path):
+            assert client.play(instance) == [("kong.test", None)]
+            eventually(lambda: ended(old))
+            with pytest.raises(Failed, match=f"No running event {runs}"):
+                client.step(runs, "http")
+
+
+def test_a_socket_file_that_was_removed_before_is_handed_over_as_it_is_now(path: Path) -> None:
+    with serving(path) as old, Client(path) as client:
+        instance = client.start("hops")
+        path.unlink()
+        eventually(path.exists)
+        with Client(path) as late, serving(path) as new:
+            eventually(lambda: ended(old))
+            assert old.bound is None
+            assert path.exists()
+            for one in client, late:
+                assert one.play(instance) == [("kong.test", None)]
+            with Client(path) as newest:
+                assert newest.play(instance) == [("kong.test", None)]
+            path.unlink()
+            eventually(path.exists)
+            with Client(path) as newest:
+                assert newest.play(instance) == [("kong.test", None)]
+            assert new.failure is None
+
+
+def test_who_asked_for_an_instance_is_known_to_the_successor(path: Path) -> None:
+    with serving(path) as old, Client(path) as client:
+        client.start("hops")
+        with serving(path) as new:
+            eventually(lambda: ended(old))
+            (instance,) = new._instances.all()
+            assert (instance.client.pid, instance.client.known) == (os.getpid(), True)
+
+
+def test_an_instance_on_old_code_starts_on_the_new_code(path: Path, prefix: Path) -> None:
+    plugin = prefix / "turns.py"
+    code = "version='1'\npriority=1\nclass Plugin:\n def access(self, kong):\n  kong.call('kong.{}')\n"
+    plugin.write_text(code.format("old"))
+    with serving(path, str(plugin)) as old, Client(path) as client:
+        instance = client.start("turns")
+        plugin.write_text(code.format("new"))
+        old.reload([plugin])
+        with serving(path, str(plugin)):
+            eventually(lambda: ended(old))
+            assert client.play(instance) == [("kong.new", None)]
 
 
 def test_after_the_grace_nobody_waits_for_the_old_server(path: Path) -> None:
@@ -489,7 +567,7 @@ def greet(listening: socket.socket) -> None:
     """Greet two clients, and answer nothing."""
     for _ in range(2):
         client, _ = listening.accept()
-        with client:
+        with client, contextlib.suppress(OSError):
             client.sendall(pack([2, "serverPid", [1]]))
             while client.recv(4096):
                 pass

@@ -38,7 +38,15 @@ def status(plugins: Plugins, instances: Instances, pool: ThreadPool[Any]) -> dic
         "running": len(pool.in_flight),
         "suspended": len(pool.waiting),
         "threads": {name: len(group.threads) for name, group in pool.groups.items()},
-        "placements": [one._asdict() for one in instances.placements()],
+        "placements": [
+            {
+                "plugin": one.plugin,
+                "phase": one.phase,
+                "placement": one.placement,
+                "reason": one.reason,
+            }
+            for one in instances.placements()
+        ],
         "counts": dict(pool.counts),
     }
 
