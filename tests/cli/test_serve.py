@@ -165,7 +165,7 @@ def test_sigusr2_tells_the_status(plugins: Path, prefix: Path) -> None:
         client.begin(client.start("hello"))
         server.signal(signal.SIGUSR2)
         server.wait_for('"status"')
-        for part in ('"instances": {"hello": 1}', '"suspended": 1', '"hello.access": "own"'):
+        for part in ('"instances": {"hello": 1}', '"suspended": 1', '"hello.access": "trial: '):
             assert part in server.lines[-1]
 
 
