@@ -131,17 +131,15 @@ class ThreadPool(Generic[C]):
         """Whether the leader is doing something."""
         self.dozing = False
         """Whether the clock sleeps until something happens, or is about to."""
-        self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
-        """Wakes the clock."""
+        self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the clock
         self.stopping = threading.Event()
         self.forked_off = False  # set in a child of the process that the pool serves
         self.counts: Counter[str] = Counter()
         """How often each limit was hit."""
         self.lock = threading.Lock()
         self.leader: PoolThread | None = None
-        threads = options.max_threads
         self.groups: Final[dict[str, Group[C]]] = {
-            EVENTS: Group(threads, -(-3 * threads // 4)),
+            EVENTS: Group(options.max_threads, -(-3 * options.max_threads // 4)),
             CONTROL: Group(CONTROL_THREADS, CONTROL_THREADS),
         }
         self._spawn_thread = spawn

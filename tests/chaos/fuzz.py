@@ -28,6 +28,8 @@ EVENTS: Final = 64
 class Peer:
     """Keeps what is sent."""
 
+    pid = 0
+
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
@@ -40,6 +42,7 @@ class Tasks:
 
     def __init__(self) -> None:
         self.waiting: dict[int, Any] = {}
+        self.pinged: dict[int, Any] = {}
 
     def is_running(self, _number: int) -> bool:
         return False
@@ -80,7 +83,7 @@ class Harness:
         from pluginserver.rpc.methods import Methods
         from pluginserver.runtime.connection import ProtocolError
 
-        instances = Instances(1, lambda _event, _error: None)
+        instances = Instances(lambda _event, _error: None, lambda _what, _function: None)
         instances.start(self._plugins.get("fuzzed"), "{}")
         tasks, peer = Tasks(), Peer()
         codec = MessagePack(Methods(self._plugins, instances, tasks, fixed_directory="fuzzing"))
