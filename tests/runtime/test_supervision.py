@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from support.client import TIMEOUT, Client
 
-from pluginserver import Kong, PluginServer
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.runtime.interrupts import raise_in
 
 Serve = Callable[..., PluginServer]
@@ -87,6 +87,7 @@ def test_a_descriptor_that_is_closed_by_others_ends_the_server_with_a_line(
     assert server.failure is not None
     assert f"{what} was closed by other code in this process" in server.failure
     assert server._succession.told_to_stop.wait(TIMEOUT)
+    logs.flush(TIMEOUT)
     assert server.failure in capfd.readouterr().err
 
 
