@@ -663,8 +663,10 @@ def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.Monk
         gate.clear()
         with monkeypatch.context() as patch:
             patch.setattr(PoolThread, "start", refuse)
+            idle = server._pool.groups["events"].idle
+            eventually(lambda: bool(idle))
             with server._pool.lock:
-                server._pool.groups["events"].idle.clear()
+                idle.clear()
             stuck.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
             assert blocked.wait(TIMEOUT)
             client.request("plugin.GetStatus", None)
