@@ -110,7 +110,7 @@ def test_no_thread_before_the_first_line_and_none_after_stop(pipe: Pipe) -> None
     assert tasks() <= before
     own.write(pipe.stream, "one\n")
     assert own.flush(TIMEOUT)
-    assert tasks() == before + 1
+    until(lambda: tasks() == before + 1)
     own.write(pipe.stream, "two\n")
     assert own.stop(TIMEOUT)
     until(lambda: tasks() <= before)
@@ -185,7 +185,8 @@ def test_what_finds_the_queue_full_is_dropped_and_the_count_is_told(
     told = (data + pipe.reader.read(PIPE) if not data.endswith(b"\n") else data).split()
     kept = told.count(b"line")
     dropped = int(told[told.index(b"dropped") + 1])
-    assert 10 <= kept <= 12  # the queue's, and what the thread had taken
+    assert kept >= 10  # the queue's; more when the thread had taken some before it was full
+    assert dropped > 0
     assert kept + dropped == 1000
     assert (own.counts["written"], own.counts["dropped"]) == (kept, dropped)
     own.write(pipe.stream, "and on\n")
