@@ -537,6 +537,19 @@ def test_who_is_not_fit_is_refused(path: Path, about: dict[str, Any], why: str) 
         successor.release()
 
 
+def test_a_socket_that_was_handed_to_a_server_is_not_handed_on(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+        listening.listen()
+        server = PluginServer(path, [Hops], replace=True, grace=0)
+        server.inherit(os.dup(listening.fileno()))
+        with server, Client(path) as client:
+            successor, (_, _, error, _) = ask(path)
+            assert error == "its socket is not its own, but was handed to it"
+            assert client.play(client.start("hops")) == [("kong.test", None)]
+            successor.release()
+
+
 def test_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(path):
         monkeypatch.setattr(handover, "user_of", lambda _sock: os.geteuid() + 1)
