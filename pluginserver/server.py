@@ -153,10 +153,9 @@ class PluginServer(Listener):
             self.stop_accepting()
             self._drain(self.options.grace if grace is None else grace)
             self._digest.flush(everything=True)
+            self._pool.notices.flush(everything=True)
             for name in self._clock.stop():
-                _log.error(
-                    f"the thread {name} could not be ended: its handler does not return"
-                )
+                _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
         _log.info("stopped", socket=str(self.socket_path))
 
@@ -192,6 +191,9 @@ class PluginServer(Listener):
 
     def process_request(self, request: Any, _client_address: Any) -> None:
         """Give a new client to the leader; Kong is told at once which process it talks to."""
+        if self._pool.is_full():
+            request.close()
+            return
         connection = Connection(request, self._pool.poller, MessagePack(self._methods))
         connection.send(self._greeting)
         self._pool.add(connection)

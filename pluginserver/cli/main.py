@@ -39,7 +39,7 @@ SOCKET: Final = "python_pluginserver.sock"
 
 OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
-    "max_threads": ("N", int),
+    **{name: ("N", int) for name in HELP if name.startswith("max_")},
     "socket_mode": ("MODE", lambda text: int(text, 8)),
 }
 """The flags that are options of a server: what stands for the value in the help, and how to read it."""

@@ -91,7 +91,9 @@ class Instances:
                     partial(method, kong),
                     self._failed,
                     fail_open=plugin.on_error == "continue",
-                    placement=self._placements.setdefault((plugin.name, phase), Placement(plugin.threads)),
+                    placement=self._placements.setdefault(
+                        (plugin.name, phase), Placement(plugin.threads)
+                    ),
                 )
                 for phase, method in configured.handlers().items()
             }

@@ -21,7 +21,7 @@ class MessagePack:
     :param methods: what can be called.
     """
 
-    __slots__ = ("_methods", "_next", "feed")
+    __slots__ = ("_methods", "_next", "feed", "pending", "prepare")
 
     def __init__(self, methods: Methods) -> None:
         decoder = Decoder()
@@ -29,6 +29,10 @@ class MessagePack:
         self._next = decoder.request
         self.feed: Final = decoder.feed
         """Take what arrived."""
+        self.pending: Final = decoder.pending
+        """How many bytes there are of requests that have not been given out."""
+        self.prepare: Final = decoder.prepare
+        """Decode the next request, if it has arrived whole."""
 
     def request(self, peer: Peer) -> Request[Context] | None:
         """The next request that has arrived whole.

@@ -89,9 +89,14 @@ from typing import Final, Generic
 from .. import logs
 from .backlog import Backlog
 from .connection import Connection
+from .notices import Notices
 from .options import Options
-from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
+from .reading import Reading
+from .requests import PROMOTE, SHUTDOWN, C, Cancel, Item, Request, Task
 from .thread import PoolThread
+
+GONE: Final = "its client went without reading the callback"
+"""Why a task is abandoned whose callback reached nobody."""
 
 IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
@@ -99,8 +104,12 @@ IDLE: Final = 30.0
 CONTROL_THREADS: Final = 2
 """Threads for what is no task: plugins are loaded and configured there."""
 
+READING_THREADS: Final = 2
+"""Threads that read long requests: what they do there needs the interpreter's lock, so more do no more."""
+
 EVENTS: Final = "events"
 CONTROL: Final = "control"
+READING: Final = "reading"
 
 
 class Group(Generic[C]):
@@ -151,6 +160,7 @@ class ThreadPool(Generic[C]):
     ) -> None:
         self.options = options
         self.log = logs.get_logger()
+        self.notices = Notices(self.log)
         self.poller = select.epoll()
         self.wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.poller.register(self.wakeup, select.EPOLLIN)
@@ -163,7 +173,7 @@ class ThreadPool(Generic[C]):
         self.paused: dict[Request[C], Connection[C]] = {}
         """The connections that wait for the answer to a control request, one each."""
         self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
-        """Those that have it, for the leader to go on with."""
+        """Those that have it, and those that were lent, for the leader to go on with."""
         self.reading: Connection[C] | None = None
         """The connection that the leader read last: its codec may hold more requests."""
         self.active = False
@@ -181,12 +191,24 @@ class ThreadPool(Generic[C]):
         self.groups: Final[dict[str, Group[C]]] = {
             EVENTS: Group(threads, -(-3 * threads // 4)),
             CONTROL: Group(CONTROL_THREADS, CONTROL_THREADS),
+            READING: Group(READING_THREADS, READING_THREADS),
         }
         self._spawn_thread = spawn
         self._name = name
         self._numbers = itertools.count(1)
 
     # -- connections
+
+    def is_full(self) -> bool:
+        """Whether one more client would be too many; it is to be closed then, and this has been told."""
+        limit = self.options.max_connections
+        if len(self.connections) < limit:
+            return False
+        self.counts["connections_refused"] += 1
+        self.notices.tell(
+            "a connection was refused", f"there are {limit} already: raise -max-connections"
+        )
+        return True
 
     def add(self, connection: Connection[C]) -> None:
         """Serve a new client.
@@ -204,6 +226,17 @@ class ThreadPool(Generic[C]):
         """Close a connection; the leader only, or before the leader knows of it."""
         del self.connections[connection.fd]
         connection.close()
+        task = self.waiting.get(connection.asked) if connection.reset else None
+        if task is not None and task.peer is connection:
+            self.abandon(task, GONE)
+
+    def lend(self, connection: Connection[C]) -> None:
+        """Have a worker read the rest of a long request; the leader only."""
+        connection.lend()
+        with self.lock:
+            reading = Reading(connection, self.resumed, self.wake_poll)
+            self.groups[READING].backlog.append(READING, reading)
+            self._assign(READING)
 
     def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
         """Have the leader call ``ready``, once, when the descriptor is readable; it is closed at the end."""
@@ -222,6 +255,18 @@ class ThreadPool(Generic[C]):
         :returns: None when it does not wait for a step.
         """
         return self.waiting.pop(number, None)
+
+    def abandon(self, task: Task, why: str) -> None:
+        """Cancel a task that waits for a step which will not come."""
+        if self.waiting.pop(task.id, None) is not None:
+            assert task.owner is not None
+            self.counts["abandoned"] += 1
+            self.notices.tell("an event was given up that Kong has abandoned", why)
+            task.owner.post(Cancel(task, why))
+
+    def is_full_of_tasks(self) -> bool:
+        """Whether one more task would be too many."""
+        return len(self.waiting) + len(self.in_flight) >= self.options.max_events
 
     def is_running(self, number: int) -> bool:
         """Whether a task runs, or waits for its turn to."""
@@ -250,7 +295,13 @@ class ThreadPool(Generic[C]):
 
     def answer(self, request: Request[C], reply: bytes) -> None:
         """Send the reply to a request; by who has claimed it, on any thread."""
-        request.peer.send(reply)
+        task = request.task
+        if task is None or not request.suspended:
+            request.peer.send(reply)
+        else:
+            task.peer = request.peer
+            if not request.peer.send(reply, task.id):
+                self.abandon(task, GONE)
         connection = self.paused.pop(request, None)
         if connection is not None:
             self.resumed.put(connection)

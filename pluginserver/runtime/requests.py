@@ -30,8 +30,12 @@ LATE: Final = "its time was over"
 class Peer(Protocol):
     """Where a reply goes: a connection."""
 
-    def send(self, data: bytes) -> None:
-        """Send a reply; a client that is gone is passed over in silence."""
+    def send(self, data: bytes, asked: int = 0) -> bool:
+        """Send a reply.
+
+        :param asked: the task whose callback it is; 0 for anything else.
+        :returns: False when it cannot reach the client, which is gone.
+        """
 
 
 class Owner(Protocol):
@@ -70,7 +74,7 @@ class Task:
     :param placement: whether it may share the leader's thread.
     """
 
-    __slots__ = ("id", "kind", "owner", "placement", "raised", "since", "slow")
+    __slots__ = ("id", "kind", "owner", "peer", "placement", "raised", "since", "slow")
 
     def __init__(self, number: int, kind: str, placement: Placement) -> None:
         self.id = number
@@ -78,6 +82,8 @@ class Task:
         self.placement = placement
         self.owner: Owner | None = None
         """The thread that began it, which alone may go on with it; None before that."""
+        self.peer: Peer | None = None
+        """Where its last callback was sent."""
         self.since = 0.0
         """When it was suspended last, in seconds on the monotonic clock."""
         self.slow = False
@@ -166,6 +172,14 @@ class Cancel(Work):
         self.task.cancel(self.why)
 
 
+class Errand:
+    """Something for a worker that is no task's."""
+
+    def perform(self) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+
 class Promote:
     """A thread is to lead from now on."""
 
@@ -177,5 +191,5 @@ class Shutdown:
 PROMOTE: Final = Promote()
 SHUTDOWN: Final = Shutdown()
 
-Item: TypeAlias = "Request[Any] | Cancel | Promote | Shutdown"
+Item: TypeAlias = "Request[Any] | Cancel | Errand | Promote | Shutdown"
 """What an inbox holds."""

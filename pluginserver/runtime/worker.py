@@ -19,7 +19,7 @@ from typing import Any, Final, Generic
 from .connection import WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
 from .pool import ThreadPool
-from .requests import LATE, SLOW, C, Cancel, Item, Promote, Request, Shutdown, Task, Work
+from .requests import LATE, SLOW, C, Cancel, Errand, Item, Promote, Request, Shutdown, Task, Work
 from .thread import PoolThread
 
 BATCH: Final = 64
@@ -107,6 +107,12 @@ class Worker(PoolThread, Generic[C]):
         elif isinstance(work, Shutdown):
             self._ended = True
             self.leading = False
+        elif isinstance(work, Errand):
+            self.began = monotonic()
+            try:
+                work.perform()
+            finally:
+                self.began = 0.0
         else:
             self.current = work
             if work.claimed:
@@ -217,8 +223,11 @@ class Worker(PoolThread, Generic[C]):
                 return
         while not pool.resumed.empty():
             connection = pool.resumed.get_nowait()
-            connection.resume()
-            self._attend(connection, 0)
+            if connection.gone:
+                pool.drop(connection)
+            else:
+                connection.resume()
+                self._attend(connection, 0)
             if not self.leading:
                 return
         pool.active = False
@@ -245,6 +254,9 @@ class Worker(PoolThread, Generic[C]):
         """
         pool = self._pool
         try:
+            if mask and connection.large:
+                pool.lend(connection)
+                return
             if mask & WRITABLE:
                 alive = connection.flush()
             else:
@@ -255,9 +267,12 @@ class Worker(PoolThread, Generic[C]):
                     self._dispatch(connection, request)
                     if not self.leading:
                         return
+                if connection.large:
+                    pool.lend(connection)
                 return
         except ProtocolError as error:
-            pool.log.warning(f"a connection was closed: {error}")
+            pool.counts["protocol_errors"] += 1
+            pool.notices.tell("a connection was closed", str(error))
         except Exception as error:
             pool.log.error("a connection was closed: the server failed", exc_info=error)
             if not self.leading:
@@ -270,9 +285,23 @@ class Worker(PoolThread, Generic[C]):
         if task is None:
             self._pool.pause(connection, request)
             self._pool.submit(request, monotonic())
-        elif task.owner is self or (task.owner is None and task.placement.inline):
-            self.run(request)
         elif task.owner is None:
-            self._pool.submit(request, monotonic())
+            if self._pool.is_full_of_tasks():
+                self._refuse(request, task)
+            elif task.placement.inline:
+                self.run(request)
+            else:
+                self._pool.submit(request, monotonic())
+        elif task.owner is self:
+            self.run(request)
         else:
             self._pool.hand_over(request, monotonic())
+
+    def _refuse(self, request: Request[C], task: Task) -> None:
+        """Answer for a task that is one too many."""
+        pool = self._pool
+        request.claim()
+        pool.counts["events_refused"] += 1
+        limit = pool.options.max_events
+        pool.answer(request, request.refuse(f"there are {limit} events already, see -max-events"))
+        task.end()
