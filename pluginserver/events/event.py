@@ -36,7 +36,14 @@ from typing import Any, Final, NoReturn, TypeAlias
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from ..errors import EventEndedError, ForeignSwitchError, OutsideEventError, PDKError, PhaseError
+from ..errors import (
+    EventEndedError,
+    ForeignSwitchError,
+    OutsideEventError,
+    PDKError,
+    PhaseError,
+    cut,
+)
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Task
 from ..spec.functions import FORBIDDEN, FUNCTIONS
@@ -378,7 +385,7 @@ def summary(plugin: str, phase: str, error: BaseException) -> str:
 def describe(error: BaseException) -> str:
     """An exception's type and text in one line, whatever its own methods raise."""
     try:
-        return " ".join("".join(traceback.format_exception_only(error)).split())
+        return cut(" ".join("".join(traceback.format_exception_only(error)).split()))
     except Exception:
         return f"{type(error).__name__} (its text cannot be had)"
 

@@ -12,15 +12,20 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from ..errors import PDKError, PluginServerError
 from ..events.event import Event, Out, Runners, describe
-from ..logs import get_logger
+from ..logs import Repeats, get_logger
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Peer, Request
 from . import replies
 from .frames import packer
+
+LARGE: Final = 256 * 1024
+"""Bytes of a reply after which its encoder is replaced, because an encoder's buffer never shrinks."""
+
+_refusals: Final = Repeats()
 
 
 class Context:
@@ -31,6 +36,10 @@ class Context:
     def __init__(self) -> None:
         self.pack = packer()
         self.runners = Runners()
+
+    def renew(self) -> None:
+        """Take another encoder, after a large reply."""
+        self.pack = packer()
 
 
 class EventCall(Request[Context]):
@@ -66,6 +75,8 @@ class EventCall(Request[Context]):
                         context.pack, self.message_id, event.id, out[0], out[1]
                     )
                     self.suspended = True
+                    if len(self.reply) > LARGE:
+                        context.renew()
                     return
                 except replies.PACK_ERRORS as error:
                     out = event.throw(replies.unsendable(out[0], error))
@@ -75,19 +86,25 @@ class EventCall(Request[Context]):
         except BaseException as error:
             out = event.broke(error)
         self.reply = replies.ended(context.pack, self.message_id, event, out)
+        if len(self.reply) > LARGE:
+            context.renew()
 
     def refuse(self, why: str) -> bytes:
         """Answer without the handler, which fails closed where its phase can."""
         event = self.event
         event.outcome = event.handler.refusal(why)
-        answered = "the client gets a 500" if event.outcome.call else "the request went on"
-        get_logger().error(
-            f"{why}: the request was answered without it, {answered}",
-            plugin=event.handler.plugin,
-            phase=event.handler.phase,
-            instance=event.handler.instance_id,
-            event=event.id,
-        )
+        handler = event.handler
+        repeats = _refusals.note((handler.plugin, handler.phase, why))
+        if repeats is not None:
+            answered = "the client gets a 500" if event.outcome.call else "the request went on"
+            get_logger().error(
+                f"{why}: the request was answered without it, {answered}",
+                plugin=handler.plugin,
+                phase=handler.phase,
+                instance=handler.instance_id,
+                event=event.id,
+                repeats=repeats,
+            )
         return replies.ended(packer(), self.message_id, event, event.outcome)
 
 

@@ -27,7 +27,7 @@ import msgpack
 
 from ..runtime.connection import ProtocolError
 from . import pieces
-from .scan import Large, Limits, Scanner, ScanError
+from .scan import Large, Limits, ScanError, Scanner
 from .shown import shown
 
 MAX_FRAME: Final = 64 * 1024 * 1024
@@ -111,7 +111,7 @@ class Decoder:
                 if not self.prepare():
                     return None
                 frame = self._decoded.pop()
-        elif self._buffer is not None and self.prepare():
+        elif (self._buffer is not None or self._decoded) and self.prepare():
             frame = self._decoded.pop()
         else:
             return None

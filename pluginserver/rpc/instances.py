@@ -22,6 +22,7 @@ from ..events.event import Event, Handler
 from ..events.placement import Placement
 from ..pdk import kong
 from ..plugins.registry import Plugin
+from .shown import shown
 
 
 class Instance:
@@ -154,4 +155,4 @@ class Instances:
 
 
 def _none(instance_id: object) -> RPCError:
-    return RPCError(f"No plugin instance {instance_id!r:.40}")
+    return RPCError(f"No plugin instance {shown(instance_id, 40)}")

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from ..errors import RPCError
+from ..errors import MAX_TEXT, RPCError, cut
 from ..events.event import Event
 from ..plugins.registry import Plugins
 from ..runtime.requests import Peer, Request, Task
@@ -26,6 +26,10 @@ from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
 from .calls import Context, Control, Start, Step, StepError
 from .instances import Instances
+from .shown import shown
+
+MAX_NAME: Final = 4096
+"""Characters of a plugin's name, a phase or a directory: what Linux takes for a path."""
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 
@@ -102,7 +106,7 @@ class Methods:
     def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> Start:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
-        if type(phase) is not str:
+        if type(phase) is not str or len(phase) > MAX_NAME:
             phase = _string("EventName", phase)
         try:
             handler = self._instances.handler(instance_id, phase)
@@ -123,7 +127,7 @@ class Methods:
             raise RPCError(f"No running event {event_id}")
         assert isinstance(event, Event)
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
-            return StepError(peer, message_id, event, _text(data or ""))
+            return StepError(peer, message_id, event, _text((data or "")[:MAX_TEXT]))
         return Step(peer, message_id, event, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
@@ -174,6 +178,7 @@ def first_id() -> int:
 def _no_method(method: Any) -> RPCError:
     if not isinstance(method, str):
         return RPCError(f"rpc: service/method request ill-formed: {_shown(method)}")
+    method = cut(method)
     service, dot, _ = method.rpartition(".")
     if not dot:
         return RPCError(f"rpc: service/method request ill-formed: {method}")
@@ -201,6 +206,8 @@ def _string(what: str, value: Any) -> str:
     value = "" if value is None else _text(value)
     if not isinstance(value, str):
         raise RPCError(f"{what} must be a string, got {_shown(value)}")
+    if len(value) > MAX_NAME:
+        raise RPCError(f"{what} is {len(value)} characters long, and {MAX_NAME} are the most")
     return value
 
 
@@ -213,4 +220,4 @@ def _integer(what: str, value: Any) -> int:
 
 
 def _shown(value: Any) -> str:
-    return f"{value!r:.80} ({type(value).__name__})"
+    return f"{shown(value, 80)} ({type(value).__name__})"

@@ -20,7 +20,7 @@ from typing import Final, Generic
 
 from .connection import Connection
 from .pool import CONTROL, CONTROL_THREADS, EVENTS, ThreadPool
-from .requests import SHUTDOWN, C, Request, Task, Work
+from .requests import SHUTDOWN, C, Request, Work
 from .switch_interval import LONG, SwitchInterval
 from .thread import PoolThread
 

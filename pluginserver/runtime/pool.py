@@ -87,8 +87,8 @@ from collections.abc import Callable
 from typing import Final, Generic
 
 from .. import logs
-from .backlog import Backlog
 from .connection import Connection
+from .group import Group
 from .notices import Notices
 from .options import Options
 from .reading import Reading
@@ -110,38 +110,6 @@ READING_THREADS: Final = 2
 EVENTS: Final = "events"
 CONTROL: Final = "control"
 READING: Final = "reading"
-
-
-class Group(Generic[C]):
-    """The threads that may take each other's work; the pool's lock guards it.
-
-    :param limit: how many threads there may be.
-    :param share: how many of them one kind of task may hold.
-    """
-
-    def __init__(self, limit: int, share: int) -> None:
-        self.limit = limit
-        self.share = share
-        self.threads: dict[PoolThread, None] = {}
-        self.idle: list[PoolThread] = []
-        self.backlog: Backlog[C] = Backlog()
-        self.held: Counter[str] = Counter()
-        """How many threads each kind holds."""
-
-    def allows(self, kind: str) -> bool:
-        """Whether a kind may hold one thread more."""
-        return self.held[kind] < self.share
-
-    def hold(self, thread: PoolThread, kind: str) -> None:
-        """Count a thread for a kind."""
-        thread.holding = kind
-        self.held[kind] += 1
-
-    def release(self, thread: PoolThread) -> None:
-        """Count it for none any more."""
-        if thread.holding is not None:
-            self.held[thread.holding] -= 1
-            thread.holding = None
 
 
 class ThreadPool(Generic[C]):

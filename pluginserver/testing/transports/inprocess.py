@@ -52,7 +52,7 @@ class _Live:
 class _Nobody:
     """Who would be answered over a socket: here the answer is returned."""
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, asked: int = 0) -> bool:
         """Not called: nothing here pipelines requests."""
         raise AssertionError(data)
 

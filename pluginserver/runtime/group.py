@@ -1,0 +1,42 @@
+"""Threads that may take each other's work, and what waits for one of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Generic
+
+from .backlog import Backlog
+from .requests import C
+from .thread import PoolThread
+
+
+class Group(Generic[C]):
+    """The threads that may take each other's work; the pool's lock guards it.
+
+    :param limit: how many threads there may be.
+    :param share: how many of them one kind of task may hold.
+    """
+
+    def __init__(self, limit: int, share: int) -> None:
+        self.limit = limit
+        self.share = share
+        self.threads: dict[PoolThread, None] = {}
+        self.idle: list[PoolThread] = []
+        self.backlog: Backlog[C] = Backlog()
+        self.held: Counter[str] = Counter()
+        """How many threads each kind holds."""
+
+    def allows(self, kind: str) -> bool:
+        """Whether a kind may hold one thread more."""
+        return self.held[kind] < self.share
+
+    def hold(self, thread: PoolThread, kind: str) -> None:
+        """Count a thread for a kind."""
+        thread.holding = kind
+        self.held[kind] += 1
+
+    def release(self, thread: PoolThread) -> None:
+        """Count it for none any more."""
+        if thread.holding is not None:
+            self.held[thread.holding] -= 1
+            thread.holding = None
