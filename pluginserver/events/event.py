@@ -44,6 +44,7 @@ from ..errors import (
     PhaseError,
     cut,
 )
+from ..logs import Repeats
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Task
 from ..spec.functions import FORBIDDEN, FUNCTIONS
@@ -126,6 +127,7 @@ class Handler:
         "phase",
         "placement",
         "plugin",
+        "refusals",
     )
 
     def __init__(
@@ -146,6 +148,8 @@ class Handler:
         self.fail_open = fail_open
         self.forbidden = FORBIDDEN[phase]
         self.placement = placement or Placement()
+        self.refusals = Repeats()
+        """Why events were refused, so that each reason is logged once a minute."""
 
     def refusal(self, text: str, how: str = "refused") -> Outcome:
         """How an event ends that came to no good end of its own; ``text`` says why.

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ..errors import PDKError, PluginServerError
 from ..events.event import Event, Out, Runners, describe
-from ..logs import Repeats, get_logger
+from ..logs import get_logger
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Peer, Request
 from . import replies
@@ -24,8 +24,6 @@ from .frames import packer
 
 LARGE: Final = 256 * 1024
 """Bytes of a reply after which its encoder is replaced, because an encoder's buffer never shrinks."""
-
-_refusals: Final = Repeats()
 
 
 class Context:
@@ -94,7 +92,7 @@ class EventCall(Request[Context]):
         event = self.event
         event.outcome = event.handler.refusal(why)
         handler = event.handler
-        repeats = _refusals.note((handler.plugin, handler.phase, why))
+        repeats = handler.refusals.note(why)
         if repeats is not None:
             answered = "the client gets a 500" if event.outcome.call else "the request went on"
             get_logger().error(

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import msgpack
@@ -105,7 +106,7 @@ def longest_hold(work: Callable[[], object]) -> tuple[float, float]:
     done.set()
     watcher.join()
     times = [began, *(moment for moment in seen if began < moment < ended), ended]
-    return max(b - a for a, b in zip(times, times[1:], strict=False)), ended - began
+    return max(b - a for a, b in pairwise(times)), ended - began
 
 
 def test_decoding_holds_up_nobody_for_long() -> None:

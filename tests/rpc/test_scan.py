@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pluginserver.rpc.scan import DEPTH, PIECE, Large, Limits, Scanner, ScanError
+from pluginserver.rpc.scan import DEPTH, PIECE, Large, Limits, ScanError, Scanner
 
 LIMITS = Limits(size=64 * 1024 * 1024, containers=1000, entries=10_000)
 
