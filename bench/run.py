@@ -1,6 +1,6 @@
 """Run the benchmarks side by side: this server, and the floor, in turn, on the same machine.
 
-Usage: python bench/run.py [hello|modes|blocking|raising|pdk|testing|all] [-t SECONDS] [-n ROUNDS]
+Usage: python bench/run.py [hello|modes|blocking|raising|memory|pdk|testing|all] [-t SECONDS] [-n ROUNDS]
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -69,6 +69,12 @@ def ours(socket: Path, plugins: Path) -> list[str]:
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident(pid: int) -> int:
+    """The memory of a process, in KiB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS"))
 
 
 def threads(pid: int) -> int:
@@ -177,19 +183,45 @@ def raising(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> No
     print("10,000 events that raise")
     socket = directory / "ours.sock"
     with serving(ours(socket, HERE / "plugins"), socket) as pid:
-
-        def memory() -> int:
-            status = Path(f"/proc/{pid}/status").read_text()
-            return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS"))
-
         for name in ("raiser", "late-raiser"):
             load(loadgen, pid, socket, inflight=16, seconds=60, p=name, n=1000)
-            before = memory(), threads(pid)
+            before = resident(pid), threads(pid)
             got = load(loadgen, pid, socket, inflight=16, seconds=60, p=name, n=10000)
             print(
                 f"  {name}: {got['events']} events at {got['events_s']:.0f}/s, memory"
-                f" {before[0]} -> {memory()} KiB, threads {before[1]} -> {threads(pid)}"
+                f" {before[0]} -> {resident(pid)} KiB, threads {before[1]} -> {threads(pid)}"
             )
+
+
+def memory(_loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> None:
+    """What an idle connection takes: one that has had an answer, and one that has had half a request."""
+    import socket as sockets
+
+    request = b"\x94\x00\x01\xb0plugin.GetStatus\x90"
+    number = 1000
+    print(f"{number} idle connections")
+    path = directory / "ours.sock"
+    for name, pieces in (
+        ("whole requests", [request]),
+        ("requests in two parts", [request[:9], request[9:]]),
+    ):
+        with serving(ours(path, ROOT / "examples"), path) as pid, contextlib.ExitStack() as stack:
+
+            def connect(pieces: list[bytes] = pieces) -> None:
+                client = stack.enter_context(sockets.socket(sockets.AF_UNIX))
+                client.connect(str(path))
+                client.recv(65536)
+                for piece in pieces:
+                    client.sendall(piece)
+                    time.sleep(0.001)
+                client.recv(65536)
+
+            for _ in range(100):
+                connect()
+            before = resident(pid)
+            for _ in range(number):
+                connect()
+            print(f"  {name}: {(resident(pid) - before) / number:.1f} KiB each")
 
 
 def pdk(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
@@ -249,6 +281,7 @@ BENCHMARKS = {
     "modes": modes,
     "blocking": blocking,
     "raising": raising,
+    "memory": memory,
     "pdk": pdk,
     "testing": testing,
 }

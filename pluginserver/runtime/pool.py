@@ -40,8 +40,12 @@ waiting             owner: add; leader, clock,   ``dict.pop`` is the claim  cloc
 in_flight           leader, clock: add; who      ``dict.pop``               clock, stop (a copy)
                     claimed, or settled: pop
 a request's claim   leader, worker, clock, stop  ``list.pop``               all
-paused, resumed     leader: add; who answers:    ``dict.pop``,              the leader
-                    pop, ``put``                 SimpleQueue
+paused, resumed     leader: add; who answers,    ``dict.pop``,              the leader
+                    and who was lent one: pop,   SimpleQueue
+                    ``put``
+a lent connection   who it is lent to            the two SimpleQueues       nobody else
+its asked, unsent   who sends                    its lock                   leader, clock
+Task.peer           its thread, before it sends  none: one store            leader, when it is gone
 reading             leader                       leadership                 the next leader
 active              leader                       none                       clock, *after* storing dozing
 dozing              clock; leader (False)        none                       leader, *after* storing active

@@ -176,7 +176,7 @@ def test_what_breaks_a_limit_is_refused_before_it_is_here(data: bytes) -> None:
 
 
 def test_an_unfinished_frame_takes_the_memory_of_its_bytes() -> None:
-    data = b"\x94\x00\x01\xa1m\xdd\x00\x0f\xff\xfa" + b"\x92\x01\xc0" * 60_000 + b"\x05" * 800_000
+    data = b"\x94\x00\x01\xa1m\xdd\x00\x0c\x00\x00" + b"\x92\x01\xc0" * 60_000 + b"\x05" * 700_000
     decoder = Decoder()
     tracemalloc.start()
     try:
@@ -195,7 +195,7 @@ import resource, sys
 from pluginserver.rpc.frames import MAX_CONTAINERS, MAX_ENTRIES, MAX_FRAME, Decoder
 
 maps = MAX_CONTAINERS - 2
-pair = b"\xd9\x3a" + b"%06x" + b"k" * 52 + b"\xd9\x3a" + b"%06x" + b"v" * 52
+pair = b"\xd9\x3f" + b"%06x" + b"k" * 57 + b"\xd9\x3f" + b"%06x" + b"v" * 57
 pairs = (MAX_ENTRIES - maps - 4) // 2
 frame = bytearray(b"\x94\x00\x01\xa1m\xdd" + maps.to_bytes(4, "big"))
 for number in range(maps):

@@ -336,7 +336,7 @@ def test_an_idle_connection_takes_little_memory() -> None:
         for connection, peer in pairs:
             connection.close()
             peer.close()
-    assert size / number < 8192
+    assert size / number < 4096
 
 
 def test_sending_on_copies_nothing() -> None:
