@@ -10,13 +10,15 @@ empty :=
 space := $(empty) $(empty)
 export PATH := $(PATH)$(if $(strip $(BINS)),:$(subst $(space),:,$(strip $(BINS))))
 
-.PHONY: help demo check test bench docs clean
+.PHONY: help demo check test bench chaos soak docs clean
 
 help:
 	@echo "make demo    a gateway with the example plugins, without Kong"
 	@echo "make check   style, types and tests on one Python: before each commit"
 	@echo "make test    run all checks on every Python there is"
 	@echo "make bench   measure the speed, against the floor"
+	@echo "make chaos   misuse the server at random: make chaos SECONDS=3600 SEED=1"
+	@echo "make soak    chaos, fuzzing and a million events: five minutes"
 	@echo "make docs    build the docs into docs/_build/html"
 	@echo "make clean   remove what the others made"
 
@@ -51,6 +53,15 @@ test: $(VENV)/tox.done
 
 bench: $(VENV)/dev.done
 	$(VENV)/bin/python bench/run.py
+
+SECONDS ?= 120
+SEED ?=
+
+chaos: $(VENV)/check.done
+	cd tests && ../$(VENV)/bin/python -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+soak: $(VENV)/tox.done
+	$(VENV)/bin/tox run -e soak
 
 docs: $(VENV)/tox.done
 	$(VENV)/bin/tox run -e docs

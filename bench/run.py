@@ -1,6 +1,7 @@
 """Run the benchmarks side by side: this server, and the floor, in turn, on the same machine.
 
-Usage: python bench/run.py [hello|modes|blocking|raising|memory|pdk|testing|all] [-t SECONDS] [-n ROUNDS]
+Usage: python bench/run.py [NAME|all] [-t SECONDS] [-n ROUNDS], where NAME is hello, modes, blocking,
+raising, own, memory, pdk, testing or million, which is not among all.
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -14,6 +15,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket as sockets
 import statistics
 import subprocess
 import sys
@@ -23,6 +25,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import msgpack
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -71,8 +75,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident(pid: int) -> int:
-    """The memory of a process, in KiB."""
+def cpu_time(pid: int) -> float:
+    """Seconds of CPU that a process's threads have used, to the microsecond."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def rss(pid: int) -> int:
+    """A process's memory in KiB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS"))
 
@@ -178,6 +188,128 @@ def blocking(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> No
             )
 
 
+def own(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
+    """``hello`` with an event to a thread, against ``hello`` inline."""
+    print("hello on threads of its own against inline, 16 in flight")
+    socket = directory / "ours.sock"
+    ratios, cpu_ratios = [], []
+    with serving(ours(socket, HERE / "plugins"), socket) as pid:
+        for name in ("shared", "own"):
+            load(loadgen, pid, socket, inflight=16, seconds=1, p=name)
+        for number in range(rounds):
+            inline, apart = (
+                load(loadgen, pid, socket, inflight=16, seconds=seconds, p=name)
+                for name in ("shared", "own")
+            )
+            ratios.append(apart["events_s"] / inline["events_s"])
+            cpu_ratios.append(apart["cpu"] / inline["cpu"])
+            print(
+                f"  round {number + 1}: inline {inline['events_s']:.0f} events/s,"
+                f" {inline['cpu']:.1f} us/RPC; own {apart['events_s']:.0f} events/s,"
+                f" {apart['cpu']:.1f} us/RPC, p99 {apart['ev_p99'] / 1000:.1f} ms,"
+                f" errors {apart['errors']}; ratio {ratios[-1]:.2f}"
+            )
+    print(
+        f"  median ratio {statistics.median(ratios):.2f}"
+        f" ({min(ratios):.2f} to {max(ratios):.2f}),"
+        f" median CPU ratio {statistics.median(cpu_ratios):.2f}"
+    )
+
+
+def memory(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> None:
+    """What one more of each costs: an idle connection, a suspended event inline and on a thread."""
+    print("memory, and an idle server's CPU")
+    socket = directory / "ours.sock"
+    for what, plugin, warm, number in (
+        ("an idle connection", None, 0, 1000),
+        ("an event suspended inline", "shared", 1, 2000),
+        ("an event on a thread of its own", "own", 1, 150),
+    ):
+        with serving(ours(socket, HERE / "plugins"), socket) as pid, Kong(socket) as kong:
+            load(loadgen, pid, socket, inflight=16, seconds=1, p="hello")
+            instance = plugin and kong.start(plugin)
+            if plugin:
+                kong.begin(instance, warm)
+            before = rss(pid)
+            if plugin:
+                kong.begin(instance, number)
+            else:
+                kong.connect(number)
+            time.sleep(0.5)
+            cost = 1024 * (rss(pid) - before) / number
+            print(f"  {what}: {cost:.0f} bytes ({number} of them, {threads(pid)} threads)")
+    with serving(ours(socket, HERE / "plugins"), socket) as pid, Kong(socket) as kong:
+        load(loadgen, pid, socket, inflight=16, seconds=1, p="hello")
+        kong.connect(256)
+        time.sleep(3)
+        start = time.monotonic(), cpu_time(pid)
+        time.sleep(max(10.0, seconds))
+        share = (cpu_time(pid) - start[1]) / (time.monotonic() - start[0])
+        print(f"  256 idle connections: {100 * share:.3f} % of a core")
+
+
+def million(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> None:
+    """A million events: the memory must not grow by 2 MiB or more after the first 100,000.
+
+    The threads are few, so that there are as many before as after, on a noisy machine too.
+    """
+    print("a million events of hello, 64 in flight")
+    socket = directory / "ours.sock"
+    command = [*ours(socket, HERE / "plugins"), "-max-threads", "8"]
+    with serving(command, socket) as pid:
+        load(loadgen, pid, socket, inflight=64, seconds=600, n=100_000)
+        before = rss(pid)
+        got = load(loadgen, pid, socket, inflight=64, seconds=600, n=900_000)
+        after = rss(pid)
+    print(
+        f"  {got['events'] + 100_000} events at {got['events_s']:.0f}/s, errors {got['errors']}:"
+        f" {before} -> {after} KiB"
+    )
+    if got["errors"] or got["events"] < 900_000 or after - before >= 2048:
+        sys.exit("a million events were not served, or the memory grew by 2 MiB or more")
+
+
+class Kong:
+    """As much of a client as it takes to leave things lying about at a server."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket = socket
+        self._connections: list[sockets.socket] = []
+        self.connect(1)
+
+    def __enter__(self) -> Kong:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._connections:
+            connection.close()
+
+    def connect(self, number: int) -> None:
+        """Open more connections, and read the greeting of each."""
+        for _ in range(number):
+            connection = sockets.socket(sockets.AF_UNIX)
+            connection.connect(str(self._socket))
+            connection.recv(100)
+            self._connections.append(connection)
+
+    def start(self, plugin: str) -> int:
+        """Start an instance; gives its id."""
+        return int(self._call("StartInstance", {"Name": plugin, "Config": "{}"})["Id"])
+
+    def begin(self, instance: int, number: int) -> None:
+        """Begin events, and leave each in its first callback."""
+        for _ in range(number):
+            self._call("HandleEvent", {"InstanceId": instance, "EventName": "access"})
+
+    def _call(self, method: str, argument: dict[str, object]) -> dict[str, Any]:
+        connection = self._connections[0]
+        connection.sendall(msgpack.packb([0, 1, f"plugin.{method}", [argument]]))
+        _, _, error, result = msgpack.unpackb(connection.recv(65536))
+        if error is not None:
+            sys.exit(f"{method}: {error}")
+        return dict(result)
+
+
 def raising(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> None:
     """10,000 events that raise; what they leave."""
     print("10,000 events that raise")
@@ -185,43 +317,12 @@ def raising(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> No
     with serving(ours(socket, HERE / "plugins"), socket) as pid:
         for name in ("raiser", "late-raiser"):
             load(loadgen, pid, socket, inflight=16, seconds=60, p=name, n=1000)
-            before = resident(pid), threads(pid)
+            before = rss(pid), threads(pid)
             got = load(loadgen, pid, socket, inflight=16, seconds=60, p=name, n=10000)
             print(
                 f"  {name}: {got['events']} events at {got['events_s']:.0f}/s, memory"
-                f" {before[0]} -> {resident(pid)} KiB, threads {before[1]} -> {threads(pid)}"
+                f" {before[0]} -> {rss(pid)} KiB, threads {before[1]} -> {threads(pid)}"
             )
-
-
-def memory(_loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> None:
-    """What an idle connection takes: one that has had an answer, and one that has had half a request."""
-    import socket as sockets
-
-    request = b"\x94\x00\x01\xb0plugin.GetStatus\x90"
-    number = 1000
-    print(f"{number} idle connections")
-    path = directory / "ours.sock"
-    for name, pieces in (
-        ("whole requests", [request]),
-        ("requests in two parts", [request[:9], request[9:]]),
-    ):
-        with serving(ours(path, ROOT / "examples"), path) as pid, contextlib.ExitStack() as stack:
-
-            def connect(pieces: list[bytes] = pieces) -> None:
-                client = stack.enter_context(sockets.socket(sockets.AF_UNIX))
-                client.connect(str(path))
-                client.recv(65536)
-                for piece in pieces:
-                    client.sendall(piece)
-                    time.sleep(0.001)
-                client.recv(65536)
-
-            for _ in range(100):
-                connect()
-            before = resident(pid)
-            for _ in range(number):
-                connect()
-            print(f"  {name}: {(resident(pid) - before) / number:.1f} KiB each")
 
 
 def pdk(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
@@ -281,7 +382,9 @@ BENCHMARKS = {
     "modes": modes,
     "blocking": blocking,
     "raising": raising,
+    "own": own,
     "memory": memory,
+    "million": million,
     "pdk": pdk,
     "testing": testing,
 }
@@ -297,7 +400,7 @@ def main() -> None:
         directory = Path(name)
         loadgen = build(directory)
         for name, function in BENCHMARKS.items():
-            if args.which in (name, "all"):
+            if args.which == name or (args.which == "all" and function is not million):
                 function(loadgen, directory, args.seconds, args.rounds)
 
 

@@ -4,10 +4,13 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 :mod:`.runtime.pool` from the moment that it is accepted.  Rules kept here:
 
 * nobody is served before the plugins are loaded;
+* nobody waits for the log while a server runs (see :mod:`.logs.writer`);
 * :meth:`PluginServer.stop` leaves no thread, descriptor, socket or file behind, and may be called
   at any time, from any thread, more than once;
 * what is done from time to time is done by the clock, and an idle server wakes nobody;
-* a program's ``on_error`` that fails costs a line in the log, not the event.
+* a program's ``on_error`` that fails costs a line in the log, not the event;
+* a server that cannot go on asks for its own end, and says why (:attr:`PluginServer.failure`);
+* a process that is forked off this one has nothing of the server.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from types import ModuleType, TracebackType
@@ -23,18 +26,26 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import logs
 from .events.event import Event
-from .plugins.registry import Plugins
+from .plugins.refresh import follow_files
+from .plugins.registry import Change, Plugins
+from .rpc.background import Background
 from .rpc.calls import Context
+from .rpc.clients import Clients
 from .rpc.frames import notification
+from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
-from .rpc.methods import Methods, first_id
+from .rpc.methods import Methods
+from .rpc.report import stacks, status
+from .runtime.access import OTHERS_MAY_CONNECT, AllowedUsers, others_may_write
 from .runtime.clock import Clock
 from .runtime.connection import Connection
-from .runtime.listener import Listener
+from .runtime.forks import end_child
 from .runtime.options import OptionArguments, Options, documented
 from .runtime.parent import watch_parent
 from .runtime.pool import ThreadPool
+from .runtime.supervision import Descriptors
+from .runtime.watched_listener import WatchedListener
 from .runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -43,11 +54,17 @@ if TYPE_CHECKING:
 OnError: TypeAlias = Callable[[Event, BaseException], None]
 """Called with an event and what its handler raised."""
 
+CLOSE_TIME: Final = 2.0
+"""Seconds that the plugins' ``close()`` may take together when the server stops."""
+LOG_TIME: Final = 1.0
+"""Seconds that the end of a server waits for somebody to read what is still in its log."""
+WAKEUP: Final = "the descriptor that wakes the leader"
+
 _log: Final = logs.get_logger()
 _numbers: Final = itertools.count(1)
 
 
-class PluginServer(Listener):
+class PluginServer(WatchedListener):
     """Serves plugins to Kong on a Unix socket.
 
     As a context manager it listens when the block begins, and leaves nothing behind when it ends::
@@ -87,11 +104,21 @@ class PluginServer(Listener):
         self._life = threading.Lock()
         self._stop_requested = threading.Event()
         self._started = False
+        self.failure: str | None = None
+        """Why the server cannot go on; None while it can."""
+        self.left: list[str] = []
+        """The names of the threads that :meth:`stop` could not end."""
         self._greeting = notification("serverPid", os.getpid())
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
+        self._instances: Instances
         self._methods: Methods
-        super().__init__(Path(socket), self.options.socket_mode)
+        self._housekeeping: Housekeeping
+        self._background: Background
+        self._reloading = threading.Lock()
+        self._descriptors = Descriptors({})
+        self._allowed = AllowedUsers(self.options.allow_user)
+        super().__init__(Path(socket), self.options.socket_mode, self.options.socket_group)
 
     def __enter__(self) -> PluginServer:
         self.start()
@@ -112,28 +139,71 @@ class PluginServer(Listener):
         :raises PluginError: when a directory of plugins does not exist.
         """
         with self._life:
+            logs.WRITER.start()
             try:
                 self.listen()
-                self.plugins.load()
-                instances = Instances(first_id(), self._failed)
+                self._load()
                 self._pool = ThreadPool(_worker, self._name, self.options)
-                self._methods = Methods(self.plugins, instances, self._pool)
-                self._clock = Clock(self._pool, f"{self._name}-clock", self._digest.flush)
+                self._background = Background(
+                    lambda errand: self._pool.submit(errand, monotonic())
+                )
+                self._instances = Instances(self._failed, self._background)
+                clients = Clients(self._pool.watch)
+                self._housekeeping = Housekeeping(
+                    self._instances, clients, self.options.instance_timeout, self._pool.counts
+                )
+                self._methods = Methods(
+                    self.plugins,
+                    self._instances,
+                    self._pool,
+                    clients=clients,
+                    fixed_directory=_fixed_directory(self.options),
+                )
+                self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
             except BaseException:
                 self._put_away()
+                logs.WRITER.stop(LOG_TIME)
                 raise
             if self.options.watch_parent:
-                watch_parent(self._pool, self._orphaned)
+                watch_parent(self._pool, self._orphaned, self.options.parent)
+            self._descriptors = self._open_descriptors()
             self._clock.start()
             self.start_accepting(f"{self._name}-acceptor")
             self._started = True
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
+        _warn_of_others(self.socket_path.parent, self.plugins.directory)
+
+    def _load(self) -> None:
+        process = os.getpid()
+        self.plugins.load()
+        if os.getpid() != process:
+            end_child("a plugin that was loaded")
 
     def run(self) -> None:
         """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
         raises."""
         with self:
-            self._stop_requested.wait()
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until :meth:`request_stop` is called."""
+        self._stop_requested.wait()
+
+    def reload(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
+        """Load the plugins whose files have changed, beside the code that runs; from any thread.
+
+        Running events end on the old code.  The next event for an instance of a plugin that was loaded
+        anew has Kong start a new one.  A plugin that cannot be loaded leaves its old version serving, and so
+        does one whose file is gone.  What happens is logged.
+
+        :param changed: files that changed, besides those whose time stamp tells it.
+        :returns: what became of the plugins, in order.
+        """
+        with self._reloading:
+            changes = follow_files(self.plugins, changed)
+            if self._started:
+                self._instances.retire(self.plugins.all())
+        return changes
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
@@ -152,18 +222,69 @@ class PluginServer(Listener):
             self._started = False
             self.stop_accepting()
             self._drain(self.options.grace if grace is None else grace)
+            self._close_instances()
             self._digest.flush(everything=True)
             self._pool.notices.flush(everything=True)
-            for name in self._clock.stop():
+            self.left = self._clock.stop()
+            for name in self.left:
                 _log.error(f"the thread {name} could not be ended: its handler does not return")
             self._put_away()
-        _log.info("stopped", socket=str(self.socket_path))
+            _log.info("stopped", socket=str(self.socket_path))
+            logs.WRITER.stop(LOG_TIME)
+
+    def log_stacks(self) -> None:
+        """Write the stacks of every thread and of every suspended event to the log, one line each."""
+        for what, stack in stacks(self._pool if self._started else None):
+            _log.info(f"stack of {what}", frames=stack)
+
+    def log_status(self) -> None:
+        """Write to the log what there is: plugins, instances, events, threads, placements, counts."""
+        if self._started:
+            _log.info("status", **status(self.plugins, self._instances, self._pool))
+
+    def lost(self, what: str) -> None:
+        """Ask for the end: other code in the process has closed a descriptor of the server's."""
+        if self.failure is None and not self._stop_requested.is_set():
+            self.failure = (
+                f"{what} was closed by other code in this process: find the plugin that does it"
+            )
+            _log.critical(f"the server ends: {self.failure}")
+            self.request_stop()
+
+    def forked(self) -> None:
+        """Have nothing of the parent's server; this is a child."""
+        self._started = False
+        self._life = threading.Lock()
+        super().forked()
+
+    def _supervise(self) -> None:
+        what = self._descriptors.lost()
+        if what == WAKEUP:
+            _log.error(f"{what} was closed by other code in this process: another one is opened")
+            self._pool.counts["wakeups_renewed"] += 1
+            self._pool.renew_wakeup()
+            self._descriptors = self._open_descriptors()
+        elif what is not None:
+            self.lost(what)
+
+    def _open_descriptors(self) -> Descriptors:
+        return Descriptors(
+            {
+                "the listening socket": self.fileno(),
+                "the poller": self._pool.poller.fileno(),
+                WAKEUP: self._pool.wakeup,
+            }
+        )
 
     def _drain(self, grace: float) -> None:
-        deadline = monotonic() + grace
-        tick = threading.Event()
-        while not self._pool.quiet() and monotonic() < deadline:
-            tick.wait(0.01)
+        _wait(self._pool.quiet, grace)
+
+    def _close_instances(self) -> None:
+        """Let the plugins' objects put away what they hold."""
+        self._instances.close_all()
+        _wait(lambda: not self._background.busy, CLOSE_TIME)
+        if self._background.busy:
+            _log.warning("not every plugin could close its instances before the server stopped")
 
     def _put_away(self) -> None:
         self.release()
@@ -187,7 +308,17 @@ class PluginServer(Listener):
         except Exception as failure:
             _log.error("on_error failed", exc_info=failure, **about)
 
+    def _from_time_to_time(self) -> float | None:
+        """What the clock has done for us; returns in how many seconds again at the latest."""
+        self._supervise()
+        delays = [self._digest.flush(), self._housekeeping.look(monotonic())]
+        return min((delay for delay in delays if delay is not None), default=None)
+
     # -- what socketserver calls
+
+    def verify_request(self, request: Any, _client_address: Any) -> bool:
+        """Whether a new client's user may connect."""
+        return self._allowed.admits(request, self._pool.counts)
 
     def process_request(self, request: Any, _client_address: Any) -> None:
         """Give a new client to the leader; Kong is told at once which process it talks to."""
@@ -196,7 +327,11 @@ class PluginServer(Listener):
             return
         connection = Connection(request, self._pool.poller, MessagePack(self._methods))
         connection.send(self._greeting)
-        self._pool.add(connection)
+        try:
+            self._pool.add(connection)
+        except (OSError, ValueError):
+            self._supervise()
+            raise
 
     def _orphaned(self) -> None:
         _log.warning("the process that started this server is gone")
@@ -205,6 +340,36 @@ class PluginServer(Listener):
 
 def _worker(pool: ThreadPool[Context], name: str, group: str) -> Worker[Context]:
     return Worker(pool, name, group, Context())
+
+
+def _wait(condition: Callable[[], object], timeout: float) -> None:
+    """Wait until a condition holds, so many seconds at most."""
+    deadline = monotonic() + timeout
+    tick = threading.Event()
+    while not condition() and monotonic() < deadline:
+        tick.wait(0.01)
+
+
+def _fixed_directory(options: Options) -> str | None:
+    """Why no client may choose the plugins directory, and so whose code is run; None when one may."""
+    if options.fixed_plugins_directory:
+        return "the server was started with -fixed-plugins-directory"
+    if options.socket_mode & OTHERS_MAY_CONNECT:
+        return (
+            f"with the mode {options.socket_mode:04o} the socket is open to other users, whose code must"
+            " not run in this server: name the directory with -plugins-directory"
+        )
+    return None
+
+
+def _warn_of_others(socket_directory: Path, plugins_directory: Path | None) -> None:
+    """Say where users other than root and our own could replace the socket, or the code that is run."""
+    why = others_may_write(socket_directory)
+    if why is not None:
+        _log.warning(f"others can put a socket of their own in place of the server's: {why}")
+    why = None if plugins_directory is None else others_may_write(plugins_directory)
+    if why is not None:
+        _log.warning(f"others can change the plugins that this server runs: {why}")
 
 
 def _registry(

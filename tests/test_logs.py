@@ -9,10 +9,11 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 import types
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,13 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pluginserver import logs
-from pluginserver.logs import ErrorDigest, Repeats, fold, one_line
+from pluginserver.logs import ErrorDigest, Repeats, fold, logger, one_line
+from pluginserver.runtime.interrupts import Cancelled, raise_in
 
 
 @pytest.fixture
 def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Puts back whatever a test configures."""
-    monkeypatch.setattr(logs, "_configured", None)
+    monkeypatch.setattr(logger, "_configured", None)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
@@ -153,7 +155,7 @@ def test_configure_refuses_what_it_does_not_know(
 ) -> None:
     with pytest.raises(ValueError, match=named):
         logs.configure(*arguments)
-    assert logs._configured is None
+    assert logger._configured is None
 
 
 @pytest.mark.parametrize("level", logs.LEVELS)
@@ -313,6 +315,186 @@ def test_adopt_keeps_the_levels_of_logging_apart(stderr: Stderr) -> None:
         "critical",
         "critical",
     ]
+
+
+@pytest.mark.parametrize("lookup", [False, True])
+def test_a_thread_that_is_interrupted_while_it_logs_keeps_nobody_from_logging(
+    stderr: Stderr, lookup: bool
+) -> None:
+    """An interrupt of a handler can come at any bytecode, in :mod:`logging` too."""
+    logs.configure("info", "json")
+    logs.adopt()
+    logs.WRITER.start()
+    log = logging.getLogger("a.plugin")
+    rounds, entered, interrupted = 1000, 0, 0
+
+    def handle() -> None:
+        nonlocal entered, interrupted
+        while interrupted < rounds:
+            try:
+                entered += 1
+                while True:
+                    (logging.getLogger("a.plugin") if lookup else log).info("text")
+            except Cancelled:
+                logs.release_locks()  # as a worker does when no interrupt can come any more
+                interrupted += 1
+
+    def wait_for(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline, "the thread that logs hangs"
+            time.sleep(0)
+
+    def neighbour() -> None:
+        logging.getLogger("a.plugin").info("the neighbour")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        thread = threading.Thread(target=handle, daemon=True)
+        thread.start()
+        for number in range(rounds):
+            wait_for(lambda number=number: entered > number)
+            raise_in(thread.ident or 0, Cancelled)
+            wait_for(lambda number=number: interrupted > number)
+        thread.join(30)
+        other = threading.Thread(target=neighbour, daemon=True)
+        other.start()
+        other.join(30)
+        assert not other.is_alive(), "the thread that was interrupted has kept a lock"
+    finally:
+        sys.setswitchinterval(interval)
+        assert logs.WRITER.stop(30)
+    assert interrupted == rounds
+    assert "the neighbour" in stderr.text
+
+
+def test_a_record_of_logging_whose_arguments_do_not_fit(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    logs.adopt()
+    logging.getLogger("x").error("%d things", "many")
+    (record,) = stderr.records
+    assert record["message"].startswith(
+        "%d things: the arguments of this record do not fit it, in "
+    )
+    assert "test_logs.py" in record["message"]
+
+
+def test_filters_of_logging_are_kept(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    logs.adopt()
+    (handler,) = logging.getLogger().handlers
+    handler.addFilter(lambda record: record.name != "secret")
+    logging.getLogger("secret").error("not this")
+    logging.getLogger("open").error("this")
+    assert [record["message"] for record in stderr.records] == ["this"]
+
+
+# -- what cannot be shown as it is
+
+HARMFUL = "\x1b]0;title\x07\x9b31m\u202etxt.exe\x00\x7f\ud800\r\u2028"
+
+
+@pytest.mark.parametrize("format", logs.FORMATS)
+def test_nothing_that_a_console_obeys_reaches_it(stderr: Stderr, format: logs.Format) -> None:
+    logs.configure("info", format)
+    logs.adopt()
+    logs.get_logger().error(
+        HARMFUL, field=HARMFUL, map={HARMFUL: HARMFUL}, exc_info=boom(HARMFUL), **{HARMFUL: 1}
+    )
+    logging.getLogger(HARMFUL).error("%s", HARMFUL)
+    structlog.get_logger().error(HARMFUL, value=HARMFUL)
+    text = stderr.text
+    assert text.count("\n") == 3
+    assert [one for one in text if not one.isprintable()] == ["\n"] * 3
+    assert "title" in text
+
+
+@pytest.mark.parametrize("format", logs.FORMATS)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"field": "x" * 100_000},
+        {"field": "é" * 100_000},
+        {"field": "\x1b" * 100_000},
+        {f"field{number}": "x" * 5000 for number in range(100)},
+        {f"field{number}": number for number in range(5000)},
+        {"f" * 100_000: 1},
+        {"field": list(range(1_000_000))},
+        {"field": {str(number): [number] * 50 for number in range(100_000)}},
+        {"field": b"x" * 10_000_000},
+        {"field": 1 << 10_000_000},
+        {"field": [[[[[["deep"] * 1000] * 1000] * 1000]]] * 1000},
+    ],
+)
+def test_a_line_is_at_most_8_kib(
+    stderr: Stderr, format: logs.Format, fields: dict[str, Any]
+) -> None:
+    logs.configure("info", format)
+    cut = logs.WRITER.counts["cut"]
+    log = logs.get_logger()
+    log.error("the message", **fields)
+    log.error("m" * 100_000, **fields)
+    lines = stderr.text.splitlines()
+    assert len(lines) == 2
+    assert max(len(line.encode()) for line in lines) < logs.MAX_LINE
+    assert "the message" in lines[0]
+    assert "mmmm" in lines[1]
+    if format == "json":
+        assert [json.loads(line)["level"] for line in lines] == ["error", "error"]
+    assert logs.WRITER.counts["cut"] > cut
+
+
+def test_a_long_traceback_loses_its_beginning(stderr: Stderr) -> None:
+    def one(depth: int) -> None:
+        other(depth - 1)
+
+    def other(depth: int) -> None:
+        if depth <= 0:
+            raise ValueError("what happened")
+        one(depth - 1)
+
+    logs.configure("info", "json")
+    with pytest.raises(ValueError, match="what happened") as caught:
+        one(60)
+    logs.get_logger().error("it failed", exc_info=caught.value, more="y" * 6000)
+    (record,) = stderr.records
+    assert record["message"] == "it failed"
+    assert record["traceback"].endswith("ValueError: what happened")
+    assert record["traceback"].startswith("…")
+
+
+def test_a_value_is_what_it_was_when_it_was_logged(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    value = {"a": [1, (2, "three")], 4: {"b": None}}
+    logs.WRITER.start()
+    try:
+        logs.get_logger().error("text", value=value)
+        value.clear()
+    finally:
+        assert logs.WRITER.stop(30)
+    assert stderr.records[0]["value"] == {"a": [1, [2, "three"]], "4": {"b": None}}
+
+
+class _Unwilling:
+    def __repr__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize("format", logs.FORMATS)
+def test_a_value_that_cannot_be_shown_costs_itself(stderr: Stderr, format: logs.Format) -> None:
+    logs.configure("info", format)
+    logs.get_logger().error(
+        "the message", value=_Unwilling(), values=[_Unwilling()], big=1 << 50_000
+    )
+    assert "the message" in stderr.text
+    assert stderr.text.count("<_Unwilling that cannot be shown: ValueError>") == 2
+    assert "big=0x1000" in stderr.text or '"big": "0x1000' in stderr.text
+
+
+def test_a_backlog_is_a_number_of_lines(unconfigured: None) -> None:
+    with pytest.raises(ValueError, match="backlog: 0 is not a whole number from 1 up"):
+        logs.configure(backlog=0)
 
 
 # -- folding

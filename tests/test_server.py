@@ -13,7 +13,7 @@ import pytest
 from conftest import descriptors
 from support.client import TIMEOUT, Client, Closed
 
-from pluginserver import Kong, PluginServer
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.events.event import Event
 from pluginserver.plugins import Plugins
 from pluginserver.runtime.options import HELP
@@ -146,6 +146,7 @@ def test_on_error_is_called_with_what_a_handler_raises(
     assert [str(error) for _event, error in raised] == ["boom", "boom"]
     handler = raised[0][0].handler
     assert (handler.plugin, handler.phase, handler.instance_id) == ("raises", "access", instance)
+    assert logs.flush(TIMEOUT)
     assert "the handler failed" not in capfd.readouterr().err
 
 
@@ -153,6 +154,7 @@ def test_without_on_error_the_log_is_told(serve: Serve, capfd: pytest.CaptureFix
     server = serve(Raises)
     with Client(server.socket_path) as client:
         client.play(client.start("raises"))
+    assert logs.flush(TIMEOUT)
     (line,) = capfd.readouterr().err.splitlines()
     for part in ("the handler failed: LookupError: boom", "plugin=raises", "phase=access"):
         assert part in line
@@ -167,6 +169,7 @@ def test_an_on_error_that_fails_costs_a_line_and_not_the_event(
     one, other = serve(Raises), serve(Raises, on_error=fail)
     with Client(one.socket_path) as first, Client(other.socket_path) as second:
         assert second.play(second.start("raises")) == first.play(first.start("raises"))
+    assert logs.flush(TIMEOUT)
     assert "on_error failed" in capfd.readouterr().err
 
 

@@ -3,7 +3,7 @@
 import attrs
 
 from pluginserver import Kong
-from pluginserver.events.event import callback
+from pluginserver.events.callbacks import callback
 
 version = "1.0.0"
 priority = 1

@@ -1,19 +1,26 @@
 """The end of the process, which no plugin can hold up.
 
 A thread that a plugin has left running, and a plugin that hangs while it is loaded, would keep the
-interpreter from ending; and Kong waits for a dump, and for a server that it stops.
+interpreter from ending; and Kong waits for a dump, and for a server that it stops.  A thread that is in the
+middle of a handler would crash an interpreter that ends around it: then the process ends without that.
 """
 
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
 import sys
 import time
 from typing import Final, NoReturn
 
+from .. import logs
+
 EXIT_TIME: Final = 2.0
 """Seconds that the interpreter gets to end by itself."""
+
+FLUSH_TIME: Final = 0.5
+"""Seconds more for what is still to be written to the log."""
 
 
 def leave(code: int) -> NoReturn:
@@ -22,11 +29,35 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
+def leave_at_once(code: int) -> NoReturn:
+    """End the process without ending the interpreter, after what was written has gone out."""
+    end_within(EXIT_TIME, code)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    os._exit(code)
+
+
+def open_standard_streams() -> None:
+    """Open what of the descriptors 0 to 2 is closed on ``/dev/null``: the next file would get its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+
+
 def end_within(seconds: float, code: int) -> None:
     """End the process with ``code`` unless it has ended by itself ``seconds`` from now."""
 
     def end() -> None:
         time.sleep(seconds)
+        logs.flush(FLUSH_TIME)
         os._exit(code)
 
     _thread.start_new_thread(end, ())

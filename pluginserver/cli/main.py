@@ -25,10 +25,11 @@ from .. import logs
 from ..errors import PluginServerError
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import __version__
-from .exit import leave
+from .exit import leave, open_standard_streams
 
 if TYPE_CHECKING:
     from ..plugins.registry import Plugins
+    from ..server import PluginServer
 
 COMMANDS: Final = {"dev": "pluginserver.dev"}
 """Sub-commands, and the modules whose ``main(arguments)`` runs them and returns the exit code."""
@@ -37,12 +38,23 @@ KONG_PREFIX: Final = "/usr/local/kong"
 SOCKET: Final = "python_pluginserver.sock"
 """The socket's name in Kong's prefix."""
 
+FROZEN_TIMEOUT: Final = 30.0
+"""Half of the minute that Kong gives a request: nobody waits any more for what was running."""
+
 OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
     **{name: ("N", int) for name in HELP if name.startswith("max_")},
+    "parent": ("PID", int),
     "socket_mode": ("MODE", lambda text: int(text, 8)),
+    "socket_group": ("GROUP", str),
 }
 """The flags that are options of a server: what stands for the value in the help, and how to read it."""
+
+LISTS: Final = {"allow_user": "USER"}
+"""Those that may be given more than once, and what stands for one value."""
+
+SWITCHES: Final = ("fixed_plugins_directory",)
+"""Those that have no value."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -88,6 +100,7 @@ def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
 def _leave(action: Callable[..., None], *args: Any, **kwargs: Any) -> NoReturn:
     """Do the last thing that the process does, and end it."""
     code = 0
+    open_standard_streams()
     try:
         action(*args, **kwargs)
     except (PluginServerError, OSError) as error:
@@ -157,11 +170,29 @@ def _serve_itself(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
     from ..server import PluginServer
-    from .serve import serve
+    from .serve import Settings, serve
 
-    logs.configure(options.log_level or "info", options.log_format)
-    chosen: Any = {name: getattr(options, name) for name in OPTIONS}
-    serve(PluginServer(socket, watch_parent=True, **chosen, **sources))
+    logs.configure(options.log_level or "info", options.log_format, options.log_backlog)
+    chosen: Any = {name: getattr(options, name) for name in (*OPTIONS, *LISTS, *SWITCHES)}
+    kind = _watching_server() if getattr(options, "watch", False) else PluginServer
+    settings = Settings(
+        frozen_timeout=options.frozen_timeout, crash_directory=options.crash_directory
+    )
+    serve(kind(socket, watch_parent=True, **chosen, **sources), settings)
+
+
+def _watching_server() -> type[PluginServer]:
+    """The kind of server that ``-watch`` asks for.
+
+    :raises PluginServerError: when what it needs is not installed.
+    """
+    try:
+        from .watch import WatchingServer
+    except ModuleNotFoundError as error:
+        raise PluginServerError(
+            f"-watch needs {error.name}, which is not installed: run pip install 'pluginserver[dev]'"
+        ) from None
+    return WatchingServer
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -182,6 +213,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         default=".",
         help="where the plugins are; default: the current directory",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="load plugins again when their files change; needs the extra pluginserver[dev]",
     )
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument(
@@ -235,16 +271,20 @@ def _common(
         help=f"Kong's prefix, where the socket is; default: {KONG_PREFIX}",
     )
     parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
-    for name, (metavar, read) in OPTIONS.items():
-        default = getattr(DEFAULTS, name)
-        shown = f"0{default:o}" if name == "socket_mode" else f"{default:g}"
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            metavar=metavar,
-            type=partial(_option, name, read),
-            default=default,
-            help=f"{HELP[name]}; default: {shown}",
-        )
+    _add_options(parser)
+    parser.add_argument(
+        "--frozen-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=FROZEN_TIMEOUT,
+        help="seconds after which the process is killed when C code lets nothing else run; "
+        f"0 for never; default: {FROZEN_TIMEOUT:g}",
+    )
+    parser.add_argument(
+        "--crash-directory",
+        metavar="DIR",
+        help="where the stacks are written then; default: the directory of the socket",
+    )
     parser.add_argument(
         "--log-level",
         metavar="LEVEL",
@@ -259,6 +299,65 @@ def _common(
         default="console",
         help="console or json; default: console",
     )
+    parser.add_argument(
+        "--log-backlog",
+        metavar="N",
+        type=_backlog,
+        default=logs.BACKLOG,
+        help=f"how many lines may wait for whoever reads the log; default: {logs.BACKLOG}",
+    )
+
+
+def _backlog(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
+    return int(text)
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that are options of a server."""
+    for name, (metavar, read) in OPTIONS.items():
+        default = getattr(DEFAULTS, name)
+        parser.add_argument(
+            _flag(name),
+            metavar=metavar,
+            type=partial(_option, name, read),
+            default=default,
+            help=f"{HELP[name]}; default: {_shown(name, default)}",
+        )
+    for name, metavar in LISTS.items():
+        parser.add_argument(
+            _flag(name),
+            metavar=metavar,
+            type=partial(_option, name, str),
+            action="append",
+            default=[],
+            help=f"{HELP[name]}; default: all that the socket's mode lets in",
+        )
+    for name in SWITCHES:
+        parser.add_argument(_flag(name), action="store_true", help=HELP[name])
+
+
+def _flag(name: str) -> str:
+    """The flag for an option."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _shown(name: str, default: Any) -> str:
+    """A flag's default as the help shows it."""
+    if default is None:
+        return "that of the process"
+    return f"0{default:o}" if name == "socket_mode" else f"{default:g}"
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 up")
+    return value
 
 
 def _option(name: str, read: Callable[[str], Any], text: str) -> Any:

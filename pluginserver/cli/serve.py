@@ -1,60 +1,117 @@
-"""A server as a process of its own: when it ends, and how.
+"""A server as a process of its own: how it begins, what it does at signals, and when and how it ends.
 
 Rules kept here:
 
-* a signal handler takes no lock, since it may run in the middle of code that holds it: it starts a
-  thread, and that asks for the end;
-* SIGTERM and SIGINT let running events finish; a second SIGINT ends the process at once, for the
-  impatient person at a terminal;
+* SIGTERM and SIGINT let running events finish; a second one ends the process at once;
+* SIGHUP loads changed plugins again, SIGUSR1 writes the stacks to the log, SIGUSR2 the status;
 * the process ends in a bounded time after it was told to, whatever plugins do: a plugin that hangs
   while it is loaded, or when it should stop, cannot keep it;
-* a line that a handler prints appears when it is printed, into a pipe too.
+* a server that cannot go on ends with a line and exit code 1: Kong starts another one;
+* a line that a handler prints appears when it is printed, in order with the log, and nobody waits for
+  whoever reads it.
 """
 
 from __future__ import annotations
 
-import _thread
-import io
+import os
 import signal
-import sys
-from collections.abc import Callable
-from types import FrameType
+from pathlib import Path
 from typing import Final
 
+import attrs
+
 from .. import logs
+from ..runtime.frozen import Watcher, tell_reports
+from ..runtime.systemd import Systemd
 from ..server import PluginServer
-from .exit import end_within
+from .exit import end_within, leave_at_once
+from .signals import Signals
 
 STOP_TIME: Final = 10.0
 """Seconds that a stop may take beyond the time that running events get."""
 
+_log: Final = logs.get_logger()
 
-def serve(server: PluginServer) -> None:
-    """Run a server until a signal, or the end of the parent process, stops it.
 
-    To be called on the main thread.
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What only a process of its own has.
+
+    :param frozen_timeout: seconds without a sign of life after which the process is killed; 0 for never.
+    :param crash_directory: where the stacks are written then; None for the socket's directory.
+    """
+
+    frozen_timeout: float
+    crash_directory: str | None
+
+
+def serve(server: PluginServer, settings: Settings) -> None:
+    """Run a server until a signal, the end of the parent process, or a failure stops it.
+
+    To be called on the main thread, before there is another one.
 
     :raises ListenError: when the socket cannot be had.
     :raises PluginError: when the plugins directory does not exist.
     """
+    systemd = Systemd(os.environ)
+    if systemd.descriptor is not None:
+        server.inherit(systemd.descriptor)
+    directory = Path(settings.crash_directory or server.socket_path.parent)
+    tell_reports(directory, server.socket_path.name)
+    watcher = _watch(settings, directory, server.socket_path.name)
     logs.adopt()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
+    logs.adopt_output()
+    signals = _signals(server, systemd)
+    if watcher is not None:
+        watcher.start()
+    with server:
+        signals.check()
+        systemd.ready()
+        systemd.start_watchdog(lambda: server.failure is None)
+        server.wait()
+        systemd.stopping()
+    systemd.end_watchdog()
+    if server.failure is not None:
+        leave_at_once(1)
+    if watcher is not None:
+        watcher.close()
+    if server.left:
+        leave_at_once(0)
 
+
+def _watch(settings: Settings, directory: Path, name: str) -> Watcher | None:
+    if not settings.frozen_timeout:
+        return None
+    try:
+        return Watcher(settings.frozen_timeout, directory, name)
+    except (OSError, AttributeError) as error:
+        _log.warning(f"nobody watches whether this server is frozen: {error}")
+        return None
+
+
+def _signals(server: PluginServer, systemd: Systemd) -> Signals:
     def stop(name: str) -> None:
         server.request_stop()
-        logs.get_logger().info("asked to stop", signal=name)
         end_within(server.options.grace + STOP_TIME, 1)
+        _log.info("asked to stop", signal=name)
 
-    _on_signals(stop)
-    server.run()
+    def reload(_name: str) -> None:
+        systemd.reloading()
+        server.reload()
+        systemd.ready()
 
+    def stacks(_name: str) -> None:
+        server.log_stacks()
 
-def _on_signals(stop: Callable[[str], None]) -> None:
-    def handle(number: int, _frame: FrameType | None) -> None:
-        if number == signal.SIGINT:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-        _thread.start_new_thread(stop, (signal.Signals(number).name,))
+    def status(_name: str) -> None:
+        server.log_status()
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    return Signals(
+        {
+            signal.SIGTERM: stop,
+            signal.SIGINT: stop,
+            signal.SIGHUP: reload,
+            signal.SIGUSR1: stacks,
+            signal.SIGUSR2: status,
+        }
+    )

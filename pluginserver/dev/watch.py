@@ -13,7 +13,9 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
-from watchfiles import Change, DefaultFilter, awatch
+from watchfiles import awatch
+
+from ..cli.watch import Below
 
 
 async def changes(
@@ -62,19 +64,6 @@ async def _watch(
     queue: asyncio.Queue[set[Path]], paths: set[Path], recursive: bool, stop: asyncio.Event
 ) -> None:
     async for found in awatch(
-        *paths, watch_filter=_Below(paths), recursive=recursive, stop_event=stop
+        *paths, watch_filter=Below(paths), recursive=recursive, stop_event=stop
     ):
         await queue.put({Path(path) for _, path in found})
-
-
-class _Below(DefaultFilter):
-    """Leaves out caches, virtual environments and editors' files, inside of what is watched."""
-
-    def __init__(self, roots: Iterable[Path]) -> None:
-        super().__init__()
-        self._roots = list(roots)
-
-    def __call__(self, change: Change, path: str) -> bool:
-        found = Path(path)
-        root = next((root for root in self._roots if found.is_relative_to(root)), found.anchor)
-        return super().__call__(change, str(found.relative_to(root)))

@@ -29,34 +29,31 @@ Rules kept here:
 
 from __future__ import annotations
 
-import threading
-import traceback
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
-from ..errors import (
-    EventEndedError,
-    ForeignSwitchError,
-    OutsideEventError,
-    PDKError,
-    PhaseError,
-    cut,
-)
+from ..errors import ForeignSwitchError, PDKError
 from ..logs import Repeats
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Task
-from ..spec.functions import FORBIDDEN, FUNCTIONS
+from ..spec.functions import FORBIDDEN
 from ..spec.phases import ANSWERING
 from .masked import masked_exception
+from .outcome import (
+    AFTER,
+    ERROR,
+    EXIT,
+    LOG_ERROR,
+    MASKED,
+    RETURNED,
+    UNEXPECTED,
+    Out,
+    Outcome,
+    summary,
+)
 from .placement import Placement
-
-EXIT: Final = "kong.response.exit"
-ERROR: Final = "kong.response.error"
-LOG_ERROR: Final = "kong.log.err"
-UNEXPECTED: Final = (500, {"message": "An unexpected error occurred"})
-"""The arguments of the ``exit`` that closes a request where Kong has no ``error``: Kong's own words."""
 
 PATIENT: Final = frozenset(
     {
@@ -69,41 +66,9 @@ PATIENT: Final = frozenset(
 )
 """Calls in which Kong itself waits: for a client, a database or a vault."""
 
-MASKED: Final = " (hidden by an exit in a finally block)"
-AFTER: Final = " (after the last message to Kong)"
-"""What Kong's log is told of an exception that did not decide how the event ended."""
-
 
 class Unwind(BaseException):
     """Unwinds a handler whose event has sent its last message."""
-
-
-class Outcome:
-    """How an event ended.
-
-    :param call: the last message for Kong, ``(method, args)``; None for a plain ``"ret"``.
-    :param error: set when the RPC itself is to be answered with an error.
-    :param how: ``"returned"``, ``"exited"``, ``"raised"``, ``"refused"`` or ``"cancelled"``.
-    """
-
-    __slots__ = ("call", "error", "how")
-
-    def __init__(
-        self,
-        call: tuple[str, tuple[Any, ...]] | None = None,
-        error: str | None = None,
-        how: str = "returned",
-    ) -> None:
-        self.call = call
-        self.error = error
-        self.how = how
-
-
-RETURNED: Final = Outcome()
-"""A handler that came to its end without a last word."""
-
-Out: TypeAlias = "tuple[str, tuple[Any, ...]] | Outcome"
-"""What comes out of an event: a callback's method and arguments, or how it ended."""
 
 
 class Handler:
@@ -115,11 +80,14 @@ class Handler:
     :param call: called without arguments, in a runner.
     :param failed: told of an exception that the handler raised, before Kong is, on the event's thread.
     :param fail_open: let the request go on after such an exception.
+    :param request_timeout: seconds after which a request is refused; None for the server's own.
     :param placement: where its events run; shared by all instances of a plugin.
     """
 
     __slots__ = (
         "call",
+        "closed",
+        "events",
         "fail_open",
         "failed",
         "forbidden",
@@ -128,6 +96,8 @@ class Handler:
         "placement",
         "plugin",
         "refusals",
+        "request_timeout",
+        "used",
     )
 
     def __init__(
@@ -139,6 +109,7 @@ class Handler:
         failed: Callable[[Event, BaseException], None],
         fail_open: bool = False,
         placement: Placement | None = None,
+        request_timeout: float | None = None,
     ) -> None:
         self.plugin = plugin
         self.instance_id = instance_id
@@ -148,6 +119,14 @@ class Handler:
         self.fail_open = fail_open
         self.forbidden = FORBIDDEN[phase]
         self.placement = placement or Placement()
+        self.request_timeout = request_timeout
+        self.events: dict[Event, None] = {}
+        """Its events that are not over; who begins one puts it in."""
+        self.closed = False
+        """Whether no event may begin any more; stored before ``events`` is looked at, and looked at after an
+        event was put in: of two threads at least one sees what the other did."""
+        self.used = False
+        """Whether an event has begun since somebody looked."""
         self.refusals = Repeats()
         """Why events were refused, so that each reason is logged once a minute."""
 
@@ -181,7 +160,15 @@ class Event(Task):
     def __init__(
         self, event_id: int, handler: Handler, ended: Callable[[Event], object] | None = None
     ) -> None:
-        super().__init__(event_id, handler.plugin, handler.placement)
+        # Spelt out instead of calling Task's: one is made for each event.
+        self.id = event_id
+        self.kind = handler.plugin
+        self.placement = handler.placement
+        self.owner = None
+        self.peer = None
+        self.since = 0.0
+        self.slow = False
+        self.raised = None
         self.handler = handler
         self.forbidden = handler.forbidden
         self.outcome: Outcome | None = None
@@ -202,6 +189,15 @@ class Event(Task):
         """Whether it waits for a callback in which Kong itself waits for somebody."""
         return self.asked in PATIENT
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one of its requests may take; None for the server's own."""
+        return self.handler.request_timeout
+
+    def look(self) -> None:
+        """Tell the placement what the handler holds at its callback."""
+        self.handler.placement.look(self.runner.gr_frame)
+
     def cancel(self, why: str) -> None:
         """Unwind the handler, which waits in a callback that nobody will answer."""
         if self.outcome is None:
@@ -219,8 +215,12 @@ class Event(Task):
 
     def end(self) -> None:
         """Give the runner back, if there is one that can be used again."""
-        runner = getattr(self, "runner", None)
-        if runner is not None:
+        self.handler.events.pop(self, None)
+        try:
+            runner = self.runner
+        except AttributeError:
+            pass  # it never began
+        else:
             runner.home.release(runner)
         if self._ended is not None:
             self._ended(self)
@@ -245,7 +245,7 @@ class Event(Task):
         if type(out) is tuple and out and out[0] is runner and not runner.broken:
             if len(out) == 3:
                 self.asked = out[1]
-                return out[1], out[2]
+                return out
             if len(out) == 2 and type(out[1]) is Outcome:
                 return out[1]
         return self.broke(ForeignSwitchError(_FOREIGN.format(self.handler.plugin)), out)
@@ -355,15 +355,19 @@ class Runners:
         self._idle: list[Runner] = []
         self._spare = spare
 
-    def start(self, event: Event) -> Out:
-        """Start the event's handler."""
+    def start(self, event: Event) -> object:
+        """Start the event's handler.
+
+        :returns: what comes out of its runner, for :meth:`Event.understand`.
+        """
         try:
             runner = self._idle.pop()
             runner.gr_context = None
         except IndexError:
             runner = Runner(self)
         event.runner = runner
-        return event.understand(runner.switch(event))
+        out: object = runner.switch(event)
+        return out
 
     def release(self, runner: Runner) -> None:
         """Take back the runner of an event that is over, if it is at rest."""
@@ -378,107 +382,3 @@ class Runners:
         """End the idle runners."""
         while self._idle:
             self._idle.pop().throw(GreenletExit)
-
-
-def summary(plugin: str, phase: str, error: BaseException) -> str:
-    """One line for Kong's log: the plugin, the phase, where it happened and what it was."""
-    text = f"plugin {plugin} failed in {phase}: {describe(error)}{place(error)}"
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def describe(error: BaseException) -> str:
-    """An exception's type and text in one line, whatever its own methods raise."""
-    try:
-        return cut(" ".join("".join(traceback.format_exception_only(error)).split()))
-    except Exception:
-        return f"{type(error).__name__} (its text cannot be had)"
-
-
-def place(error: BaseException) -> str:
-    """Where an exception was raised, ``" (file:line)"``; ``""`` when that is not known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-
-
-def callback(method: str, *args: Any) -> Any:
-    """Ask Kong to call one of its PDK functions, and wait for what comes back.
-
-    :param method: the function's full name, such as ``"kong.request.get_header"``.
-    :param args: its arguments, sent as they are; a None in them cuts off what follows it.
-    :returns: what Kong sent back, decoded from MessagePack; None when it sent nothing.
-    :raises PDKError: when Kong answers with ``StepError``.
-    :raises PhaseError: in a phase in which Kong would throw; nothing is sent.
-    :raises OutsideEventError: where no event runs.
-    :raises EventEndedError: after the event's last message.
-    """
-    runner = _runner(method)
-    return runner.ask(runner, method, args)
-
-
-def finish(method: str, *args: Any) -> NoReturn:
-    """Send the event's last message, to which Kong gives no answer, and unwind the handler.
-
-    Arguments and errors are those of :func:`callback`.
-    """
-    _running(_runner(method)).outcome = Outcome((method, args), how="exited")
-    raise Unwind
-
-
-def current() -> Event:
-    """The event whose handler calls.
-
-    :raises OutsideEventError: where no event runs.
-    """
-    runner = getcurrent()
-    if type(runner) is not Runner:
-        raise _outside("the current event")
-    return _running(runner)
-
-
-def _runner(method: str) -> Runner:
-    """The runner that calls, if it may call this function now."""
-    runner = getcurrent()
-    if type(runner) is not Runner:
-        raise _outside(method)
-    event = _running(runner)
-    if event.outcome is not None:
-        raise _ended(event, method)
-    if method in event.forbidden:
-        raise _forbidden(event, method)
-    return runner
-
-
-def _running(runner: Runner) -> Event:
-    event = runner.event
-    assert event is not None
-    return event
-
-
-def _outside(method: str) -> OutsideEventError:
-    ancestor = getcurrent().parent
-    while ancestor is not None:
-        if type(ancestor) is Runner:
-            return OutsideEventError(
-                f"{method} was called in a greenlet that the plugin made itself: "
-                "call it in the handler's own greenlet"
-            )
-        ancestor = ancestor.parent
-    if threading.current_thread() is threading.main_thread():
-        where = "while no event runs"
-    else:
-        where = f"in the thread {threading.current_thread().name!r}, which runs no event"
-    return OutsideEventError(f"{method} was called {where}: call it in a phase handler")
-
-
-def _ended(event: Event, method: str) -> EventEndedError:
-    call = event.outcome.call if event.outcome is not None else None
-    after = f"after {call[0]}, which" if call is not None else f"after event {event.id}"
-    return EventEndedError(f"{method} was called {after} ended: Kong no longer listens to it")
-
-
-def _forbidden(event: Event, method: str) -> PhaseError:
-    phase = event.handler.phase
-    unusable = FUNCTIONS[method].unusable
-    if unusable:
-        return PhaseError(f"{method} cannot be called from a plugin server: {unusable}")
-    return PhaseError(f"{method} cannot be called in the {phase} phase: Kong would refuse it")

@@ -9,14 +9,14 @@ Rules kept here:
 * a call that Kong would throw on raises before anything is sent (see :mod:`.values`,
   :mod:`pluginserver.spec.functions`): Kong would end the request, and never tell the handler;
 * an argument that is not given has Kong's default, also when another argument follows it;
-* a function adds as little as it can to :func:`pluginserver.events.event.callback`: a check and a call.
+* a function adds as little as it can to :func:`pluginserver.events.callbacks.callback`: a check and a call.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from ..events.event import callback, finish
+from ..events.callbacks import callback, finish
 from ..spec.functions import FUNCTIONS
 from . import log as _log
 from .client import Client

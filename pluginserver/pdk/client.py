@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, overload
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from ..spec.entities import Consumer, Credential
 from ..spec.formats import UUID
 from .results import as_list, as_map, whole

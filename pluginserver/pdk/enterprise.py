@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from .unusable import refuse
 from .values import check_raw, check_text, to_lua, to_lua_map
 

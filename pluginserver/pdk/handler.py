@@ -13,7 +13,7 @@ import logging
 from typing import Final
 
 from ..errors import EventEndedError, OutsideEventError
-from ..events.event import callback
+from ..events.callbacks import callback
 from ..logs import one_line
 from . import kong
 from .log import Log, message

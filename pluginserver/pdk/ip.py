@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from .values import check_text
 
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, TypeAlias
 
 from ..errors import PDKError
-from ..events.event import callback
+from ..events.callbacks import callback
 from ..logs import fold
 from ..spec.levels import LOG_LEVELS
 from .values import Value, check_choice, check_text, to_lua

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import Any, ClassVar, NoReturn
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from .values import check_text, to_lua
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from .mapping import KongTable
 from .results import as_map, whole
 from .values import Value, check_text, to_lua

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from ..spec.entities import MemoryStats
 from .values import check_choice, check_integer
 

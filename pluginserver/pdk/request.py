@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from ..spec.limits import EXACT
 from ..spec.multimap import Headers, Query, QueryValue
 from . import results

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, Final, NoReturn
 
 from ..errors import OutsideEventError
-from ..events.event import callback, current, finish
+from ..events.callbacks import callback, current, finish
 from ..spec.multimap import Headers
 from . import results
 from .headers import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NoReturn
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from .service_request import ServiceRequest
 from .service_response import ServiceResponse
 from .unusable import refuse

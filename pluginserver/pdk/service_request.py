@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ..errors import PDKError
-from ..events.event import callback
+from ..events.callbacks import callback
 from ..spec.multimap import QueryValue
 from .headers import HeadersInput, HeaderValue, WireValue, header_map, header_name, header_value
 from .values import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from ..spec.multimap import Headers
 from . import results
 from .request import FORM_ARGUMENTS, MAX_ITEMS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..events.event import callback
+from ..events.callbacks import callback
 from .values import check_text, to_lua_map
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import PDKError
-from ..events.event import callback
+from ..events.callbacks import callback
 from .results import as_map
 from .values import check_text, to_lua_map
 

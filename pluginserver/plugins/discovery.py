@@ -35,6 +35,7 @@ _CLASS_NAMES: Final = (
     "priority",
     "on_error",
     "threads",
+    "request_timeout",
     "Schema",
     "protocols",
     "no_consumer",

@@ -35,10 +35,16 @@ from typing import Any, Final
 
 import attrs
 
+from ..logs import get_logger
+from .guard import unpatched
+
 LOADING: Final = threading.RLock()
 """Held while plugin code is loaded, by whatever registry."""
 
 INIT: Final = "__init__.py"
+
+SLOW_LOAD: Final = 5.0
+"""Seconds after which it is worth a line that a file has not come to its end."""
 
 _PREFIX: Final = "_pluginserver"
 _numbers: Final = itertools.count(1)
@@ -105,7 +111,8 @@ class Modules:
             module = importlib.util.module_from_spec(spec)
             self._own[name] = sys.modules[name] = module
             try:
-                spec.loader.exec_module(module)
+                with _told_when_slow(path), unpatched(f"the plugin {path}"):
+                    spec.loader.exec_module(module)
                 yield module
             except BaseException:
                 self.forget(module)
@@ -212,6 +219,24 @@ def _stdout_to_stderr() -> Iterator[None]:
         stdout.thread = None
         if sys.stdout is stdout:
             sys.stdout = stdout.target
+
+
+@contextmanager
+def _told_when_slow(path: Path) -> Iterator[None]:
+    """Write a line to the log when the code in the block takes long: nothing else is loaded meanwhile."""
+
+    def tell() -> None:
+        get_logger().warning(
+            f"the plugin {path} has been loading for {SLOW_LOAD:g} s: see what its import waits for"
+        )
+
+    timer = threading.Timer(SLOW_LOAD, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _remove(shared: dict[str, _Shared]) -> None:

@@ -10,7 +10,6 @@ Rules kept here:
 from __future__ import annotations
 
 import re
-import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import PluginError
-from ..spec.wording import describe_error
+from ..spec.wording import describe_error, is_users_interrupt
 from .discovery import around, file_of
 from .loader import main_file
 from .plugin import PARTS, Plugin, build
@@ -46,8 +45,7 @@ def loading_errors(what: str, file: Path | None = None) -> Iterator[None]:
     except PluginError:
         raise
     except BaseException as error:
-        main = threading.current_thread() is threading.main_thread()
-        if isinstance(error, KeyboardInterrupt) and main:
+        if is_users_interrupt(error):
             raise
         frames = [
             frame

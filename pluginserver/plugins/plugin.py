@@ -22,11 +22,14 @@ import attrs
 
 from ..errors import ConfigError, PluginError, SchemaError
 from ..logs import get_logger
-from ..schema.infer import infer, plugin_schema, public_values
+from ..schema.infer import infer, jsonable, plugin_schema, public_values
+from ..schema.secret_repr import hide_secrets
 from ..spec import remarks
 from ..spec.limits import EXACT
 from ..spec.phases import PHASES
-from ..spec.wording import describe_error
+from ..spec.secrets import concealed, masked, secrets_in
+from ..spec.wording import describe_error, is_users_interrupt
+from .thread_ties import ThreadTies
 
 if TYPE_CHECKING:
     from ..schema.decode import Decoder
@@ -50,6 +53,8 @@ class Configured:
 
     object: Any
     _phases: tuple[str, ...]
+    _record: dict[str, Any]
+    """The schema of the configuration."""
     _values: dict[str, Any] | None
     """What a class that is not an attrs class was given."""
 
@@ -57,14 +62,26 @@ class Configured:
         """The object's handlers, by phase; each takes ``kong``."""
         return {phase: getattr(self.object, phase) for phase in self._phases}
 
+    @property
+    def closes(self) -> bool:
+        """Whether the object's class has a method ``close()``."""
+        return callable(getattr(type(self.object), "close", None))
+
+    def close(self) -> None:
+        """Call the object's ``close()``; it raises whatever that raises."""
+        self.object.close()
+
     def public_config(self) -> dict[str, Any]:
-        """The configuration as JSON values.
+        """The configuration as JSON values, without its secrets.
 
         :returns: the fields of an attrs object as they are now; the dict that any other was given.
         """
         if self._values is None:
-            return public_values(self.object, lenient=True)
-        return self._values
+            values = public_values(self.object, lenient=True)
+        else:
+            values = jsonable(self._values, lenient=True)
+        shown: dict[str, Any] = masked(self._record, values)
+        return shown
 
 
 @attrs.frozen(eq=False)
@@ -77,6 +94,7 @@ class Plugin:
     :param phases: the phases that it has handlers for, in Kong's order.
     :param schema: the whole schema, ``{"name": ..., "fields": [{"config": ...}]}``.
     :param on_error: whether the request is closed or goes on when a handler raises.
+    :param request_timeout: seconds after which a request is refused; None for the server's own.
     :param threads: ``"own"`` or ``"shared"`` when the module says itself where its events run.
     :param modtime: when its file was changed, in seconds since 1970; 0 when it has none.
     :param load_time: when it was loaded, in seconds since 1970.
@@ -91,11 +109,18 @@ class Plugin:
     schema: dict[str, Any]
     on_error: OnError
     threads: Threads | None
+    request_timeout: float | None
     modtime: float
     load_time: float
     source: Path | str
     _cls: type
     _decoders: list[Decoder] = attrs.field(factory=list, init=False, repr=False)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The schema of the configuration: a field of type ``record``."""
+        found: dict[str, Any] = self.schema["fields"][0]["config"]
+        return found
 
     def describe(self) -> dict[str, Any]:
         """What ``GetPluginInfo`` and the dumps tell Kong."""
@@ -106,6 +131,10 @@ class Plugin:
             "Priority": self.priority,
             "Schema": self.schema,
         }
+
+    def thread_ties(self) -> ThreadTies:
+        """What judges whether the plugin's code ties its events to a thread; nothing is judged yet."""
+        return ThreadTies(self._cls, self.phases, self.source, self.load_time)
 
     def configure(self, config: str | bytes) -> Configured:
         """Make a plugin object.
@@ -118,19 +147,26 @@ class Plugin:
         from ..schema.decode import Decoder, read_object
 
         values = read_object(config)
+        secrets = secrets_in(self.record, values)
         try:
             if attrs.has(self._cls):
                 if not self._decoders:
                     self._decoders.append(Decoder(self._cls))
-                return Configured(self._decoders[0].decode(values), self.phases, None)
-            return Configured(self._construct(values), self.phases, values)
+                made = self._decoders[0].decode(values)
+                return Configured(made, self.phases, self.record, None)
+            return Configured(self._construct(values), self.phases, self.record, values)
         except ConfigError as error:
-            raise ConfigError(f"{error} (plugin {self.name})") from error.__cause__
+            text = concealed(str(error), secrets)
+            if text is None:
+                text = "Decoding config: it was refused, and why is not shown: the text may hold a secret"
+            raise ConfigError(f"{text} (plugin {self.name})") from error.__cause__
 
     def _construct(self, values: dict[str, Any]) -> Any:
         try:
             return self._cls(values) if _has_constructor(self._cls) else self._cls()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_users_interrupt(error):
+                raise
             raise ConfigError(
                 f"Decoding config: {self._cls.__name__} was refused: {describe_error(error)}"
             ) from error
@@ -142,7 +178,8 @@ def build(
     """Make a plugin of what a module defines, and judge it.
 
     :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
-        ``Schema``, ``on_error``, ``threads`` and what :func:`~pluginserver.schema.plugin_schema` takes.
+        ``Schema``, ``on_error``, ``threads``, ``request_timeout`` and what
+        :func:`~pluginserver.schema.plugin_schema` takes.
     :param default_name: its name when the module gives none.
     :param source: where it comes from.
     :param modtime: when its file was changed.
@@ -164,6 +201,7 @@ def build(
             schema=_schema(name, cls, module),
             on_error=_on_error(module.get("on_error", "close")),
             threads=_threads(module.get("threads")),
+            request_timeout=_request_timeout(module.get("request_timeout")),
             modtime=modtime,
             load_time=time.time(),
             source=source,
@@ -215,6 +253,14 @@ def _threads(threads: Any) -> Threads | None:
     if threads not in (None, "own", "shared"):
         raise PluginError(f'threads must be "own" or "shared", got {threads!r:.60}')
     return cast("Threads | None", threads)
+
+
+def _request_timeout(seconds: Any) -> float | None:
+    if seconds is not None and (
+        type(seconds) not in (int, float) or not 0 < seconds < float("inf")
+    ):
+        raise PluginError(f"request_timeout must be a number of seconds, got {seconds!r:.60}")
+    return cast("float | None", seconds)
 
 
 def _on_error(on_error: Any) -> OnError:
@@ -272,6 +318,8 @@ def _schema(name: str, cls: type, module: Mapping[str, Any]) -> dict[str, Any]:
         schema = plugin_schema(name, inferred if given is None else given, module)
     except TypeError as error:
         raise SchemaError(f"{error}: use what JSON can hold") from error
+    if attrs.has(cls):
+        hide_secrets(cls, schema["fields"][0]["config"])
     _remark(name, schema["fields"], inferred=given is None)
     return schema
 

@@ -34,6 +34,7 @@ import attrs
 from ..errors import PluginError, UnknownPluginError
 from ..logs import get_logger
 from .discovery import Candidate, Source, installed, named, scan
+from .guard import unpatched, validate_unpatching
 from .loader import INIT, Modules, Stamp, main_file, stamp
 from .loading import (
     NotAPluginError,
@@ -270,6 +271,7 @@ class Plugins:
     def _load_file(self, path: Path) -> Plugin:
         with loading_errors(f"the plugin {path}", main_file(path)):
             validate_source(path)
+            validate_unpatching(path, main_file(path))
             with self._modules.load(path) as module:
                 plugin = plugin_in_file(module, path)
                 self._register(plugin, path, module)
@@ -277,7 +279,11 @@ class Plugins:
 
     def _load_object(self, name: str, origin: ModuleType | type | EntryPoint) -> None:
         with loading_errors(f"the plugin {name}"):
-            self._register(*plugin_in_object(name, origin))
+            with unpatched(f"the plugin {name}"):
+                plugin, path, module = plugin_in_object(name, origin)
+            if path is not None:
+                validate_unpatching(path, main_file(path))
+            self._register(plugin, path, module)
 
     def _register(self, plugin: Plugin, path: Path | None, module: ModuleType | None) -> None:
         first = self._plugins.get(plugin.name)

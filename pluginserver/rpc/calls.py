@@ -14,13 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from ..errors import PDKError, PluginServerError
-from ..events.event import Event, Out, Runners, describe
+from ..errors import PluginServerError
+from ..events.event import Event, Runners
+from ..events.outcome import describe
 from ..logs import get_logger
 from ..runtime.interrupts import Cancelled
-from ..runtime.requests import Peer, Request
+from ..runtime.requests import Peer, Pong, Request
 from . import replies
 from .frames import packer
+
+PING: Final = "kong.nginx.get_subsystem"
+"""Legal in every phase, without arguments, and without an effect."""
 
 LARGE: Final = 256 * 1024
 """Bytes of a reply after which its encoder is replaced, because an encoder's buffer never shrinks."""
@@ -41,51 +45,75 @@ class Context:
 
 
 class EventCall(Request[Context]):
-    """A request that begins an event or goes on with it.
+    """A request that begins an event or goes on with it: ``HandleEvent``, and the steps.
 
     :param peer: who is answered.
     :param message_id: the request's id.
     :param event: the event.
+    :param value: what is sent to the event; what came out of it when it has run.
+    :param act: switches to the event's runner with ``value``, and returns what comes out of it; None to
+        begin the event.
     """
 
-    __slots__ = ("event", "message_id")
+    __slots__ = ("act", "event", "message_id", "value")
 
-    def __init__(self, peer: Peer, message_id: int, event: Event) -> None:
-        super().__init__(peer, event)
+    def __init__(
+        self,
+        peer: Peer,
+        message_id: int,
+        event: Event,
+        act: Callable[[Any], object] | None = None,
+        value: Any = None,
+    ) -> None:
+        # Spelt out instead of calling three others: one is made for each RPC.
+        self._unclaimed = [None]
+        self._raising = self.over = self.suspended = False
+        self.reply = b""
+        self.since = 0.0
+        self.ping = None
+        self.peer = peer
         self.message_id = message_id
-        self.event = event
-
-    def advance(self, context: Context) -> Out:
-        """Switch to the event's runner.
-
-        :returns: what comes out of it.
-        """
-        raise NotImplementedError
+        self.task = self.event = event
+        self.act = act
+        self.value = value
 
     def perform(self, context: Context) -> None:
         """Run the handler to its next callback or its end."""
         event = self.event
         try:
-            out = self.advance(context)
+            act = self.act
+            raw = context.runners.start(event) if act is None else act(self.value)
+            out = self.value = event.understand(raw)
             while type(out) is tuple:
                 try:
                     self.reply = replies.callback(
-                        context.pack, self.message_id, event.id, out[0], out[1]
+                        context.pack, self.message_id, event.id, out[1], out[2]
                     )
                     self.suspended = True
                     if len(self.reply) > LARGE:
                         context.renew()
                     return
                 except replies.PACK_ERRORS as error:
-                    out = event.throw(replies.unsendable(out[0], error))
+                    out = self.value = event.throw(replies.unsendable(out[1], error))
             assert not isinstance(out, tuple)
         except Cancelled:
             raise
         except BaseException as error:
-            out = event.broke(error)
+            out = self.value = event.broke(error)
         self.reply = replies.ended(context.pack, self.message_id, event, out)
         if len(self.reply) > LARGE:
             context.renew()
+
+    def ping_message(self) -> bytes:
+        """A callback that is legal in every phase, and that nobody's handler has made."""
+        return replies.callback(packer(), self.message_id, self.event.id, PING, ())
+
+    def encoded(self) -> bytes:
+        """The reply to what came out of the event, with the message id of now."""
+        out = self.value
+        if isinstance(out, tuple):
+            return replies.callback(packer(), self.message_id, self.event.id, out[1], out[2])
+        return replies.ended(packer(), self.message_id, self.event, out)
 
     def refuse(self, why: str) -> bytes:
         """Answer without the handler, which fails closed where its phase can."""
@@ -106,41 +134,21 @@ class EventCall(Request[Context]):
         return replies.ended(packer(), self.message_id, event, event.outcome)
 
 
-class Start(EventCall):
-    """``HandleEvent``."""
+class EventPong(Pong[Context]):
+    """A step that answers a ping."""
 
-    __slots__ = ()
+    __slots__ = ("message_id",)
 
-    def advance(self, context: Context) -> Out:
-        """Start the handler."""
-        return context.runners.start(self.event)
+    def __init__(self, peer: Peer, message_id: int, pinged: EventCall) -> None:
+        super().__init__(peer, pinged)
+        self.message_id = message_id
 
-
-class Step(EventCall):
-    """A callback's answer.
-
-    :param value: what Kong sent back.
-    """
-
-    __slots__ = ("value",)
-
-    def __init__(self, peer: Peer, message_id: int, event: Event, value: Any) -> None:
-        super().__init__(peer, message_id, event)
-        self.value = value
-
-    def advance(self, context: Context) -> Out:
-        """Hand it to the handler."""
-        return self.event.resume(self.value)
-
-
-class StepError(Step):
-    """A callback that failed; ``value`` is the text."""
-
-    __slots__ = ()
-
-    def advance(self, context: Context) -> Out:
-        """Raise it in the handler."""
-        return self.event.throw(PDKError(self.value))
+    def take_over(self) -> None:
+        """Have the handler's reply answer this step."""
+        pinged = self.pinged
+        assert isinstance(pinged, EventCall)
+        pinged.peer = self.peer
+        pinged.message_id = self.message_id
 
 
 class Control(Request[Context]):

@@ -1,127 +1,168 @@
 """Instances: plugins configured by Kong, each an object with an id that lives across events.
 
+Theory of operation.  An instance serves until it is closed, whatever becomes of the connection that it was
+asked for on.  When its plugin is loaded anew it is *retired*: the next event that is asked of it is answered
+with "No plugin instance", in the words that make Kong forget it, start a new one and ask again.  Kong knows
+no end there: the same words for the same configuration once more, and it asks for ever.  So they are said
+once; from then on a retired instance serves again, on its old code, whoever still has its id::
+
+    SERVING --retire--> RETIRED --asked for an event: "No plugin instance"--> SERVING (told)
+    any of them --close--> CLOSED --its last event is over--> its object's close() is called
+
 Rules kept here:
 
-* an instance exists from the answer to ``StartInstance`` to ``CloseInstance``, whatever becomes of
-  the connection that it was asked for on; events that run when it is closed go on to their end;
-* an id is never used twice, not even by a later run of the server;
+* an instance that was told stays, and is not retired again: only a new ``StartInstance`` gets new code;
+* a configuration that the new code does not take, and that the old code serves, is started on the old code
+  again: a reload takes nobody's plugin away;
+* events that run when an instance is closed go on to their end; its object's ``close()`` is called
+  afterwards, once, on a thread where it may take its time, and nothing that it raises comes further;
+* ids fit 31 bits and are drawn at random, so that one which Kong remembers of an earlier run meets a live
+  instance by a rare accident only: with 100 of them in 1 case of 21 million;
 * looking up a handler takes no lock: every event does it.
 """
 
 from __future__ import annotations
 
-import itertools
+import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from ..errors import RPCError
+from ..errors import ConfigError, RPCError
 from ..events.event import Event, Handler
 from ..events.placement import Placement
+from ..logs import get_logger
 from ..pdk import kong
+from ..plugins.plugin import Configured
 from ..plugins.registry import Plugin
+from .clients import UNSEEN, Client
+from .instance import Asked, Instance
 from .shown import shown
 
+MAX_ID: Final = 2**31 - 1
+"""The largest id: what a client's signed 32 bits can hold."""
 
-class Instance:
-    """One plugin with one configuration.
+Background = Callable[[str, Callable[[], None]], None]
+"""Calls a function on a thread where it may take its time; the text says what it does, for the log."""
 
-    :param instance_id: the number that Kong names it by.
-    :param plugin: the plugin's name.
-    :param config: its public configuration, as JSON values.
-    :param handlers: its handlers by phase.
+
+class Placed(NamedTuple):
+    """Where the events of one phase of one plugin run.
+
+    :param placement: ``"own"``, ``"shared"`` or ``"trial"``.
+    :param reason: why, with file and line where there are any.
     """
 
-    __slots__ = ("_config", "handlers", "id", "plugin", "started")
-
-    def __init__(
-        self,
-        instance_id: int,
-        plugin: str,
-        config: Callable[[], dict[str, Any]],
-        handlers: dict[str, Handler],
-    ) -> None:
-        self.id = instance_id
-        self.plugin = plugin
-        self.handlers = handlers
-        self.started = int(time.time())
-        self._config = config
-
-    def status(self) -> dict[str, Any]:
-        """What ``StartInstance``, ``InstanceStatus`` and ``CloseInstance`` answer."""
-        return {
-            "Name": self.plugin,
-            "Id": self.id,
-            "Config": self._config(),
-            "StartTime": self.started,
-        }
+    plugin: str
+    phase: str
+    placement: str
+    reason: str
 
 
 class Instances:
     """The instances of one server.
 
-    :param first_id: where their ids start.
     :param failed: told of every exception that a handler raises.
+    :param background: calls plugins' ``close()``.
     """
 
-    def __init__(self, first_id: int, failed: Callable[[Event, BaseException], None]) -> None:
-        self._ids = itertools.count(first_id)
+    def __init__(
+        self, failed: Callable[[Event, BaseException], None], background: Background
+    ) -> None:
         self._failed = failed
+        self._background = background
         self._lock = threading.Lock()
         self._by_id: dict[int, Instance] = {}
-        self._placements: dict[tuple[str, str], Placement] = {}
+        """Those that serve."""
+        self._retired: dict[int, Instance] = {}
+        """Those whose next event is answered with "No plugin instance"."""
+        self._closed: dict[int, Instance] = {}
+        """Those that are closed and have events that run."""
+        self.changes = 0
+        """How many were started, told, or closed."""
+        self._placements: dict[tuple[Plugin, str], Placement] = {}
         self._last_start: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
 
-    def start(self, plugin: Plugin, config: str | bytes) -> Instance:
+    # -- what clients ask for
+
+    def start(self, plugin: Plugin, config: str | bytes, client: Client = UNSEEN) -> Instance:
         """Configure a plugin.
 
         :param config: a JSON object.
+        :param client: the process that asks.
         :raises ConfigError: when the configuration does not fit; nothing is started then.
         """
-        configured = plugin.configure(config)
+        asked = Asked.read(config)
+        try:
+            code, configured = plugin, plugin.configure(config)
+        except ConfigError as error:
+            old = self._code_that_served(plugin, asked)
+            if old is None:
+                raise
+            code, configured = old, _configured(old, config, error)
+            get_logger(plugin=plugin.name).error(
+                "the plugin that was loaded anew does not take a configuration that its old version serves, "
+                f"which goes on with it: {error}"
+            )
+        methods = configured.handlers()
         with self._lock:
-            instance_id = next(self._ids)
+            instance_id = self._new_id()
             handlers = {
                 phase: Handler(
-                    plugin.name,
+                    code.name,
                     instance_id,
                     phase,
                     partial(method, kong),
                     self._failed,
-                    fail_open=plugin.on_error == "continue",
-                    placement=self._placements.setdefault(
-                        (plugin.name, phase), Placement(plugin.threads)
-                    ),
+                    fail_open=code.on_error == "continue",
+                    request_timeout=code.request_timeout,
+                    placement=self._placement(code, phase),
                 )
-                for phase, method in configured.handlers().items()
+                for phase, method in methods.items()
             }
-            instance = Instance(instance_id, plugin.name, configured.public_config, handlers)
+            self.changes += 1
+            instance = Instance(
+                instance_id, code, configured, handlers, client, asked, self.changes
+            )
+            if code is not plugin:
+                instance.retired_for = plugin
             self._by_id[instance_id] = instance
-            self._last_start[plugin.name] = instance.started
+            self._last_start[code.name] = instance.started
         return instance
+
+    def placements(self) -> list[Placed]:
+        """Where the phases of the plugins that have had an instance run, and why."""
+        with self._lock:
+            return [
+                Placed(code.name, phase, placement.name, placement.reason)
+                for (code, phase), placement in self._placements.items()
+            ]
 
     def get(self, instance_id: int) -> Instance:
         """The instance with that id.
 
         :raises RPCError: when there is none, in the words that make Kong start a new one.
         """
-        try:
-            return self._by_id[instance_id]
-        except KeyError:
-            raise _none(instance_id) from None
+        instance = self._by_id.get(instance_id) or self._retired.get(instance_id)
+        if instance is None:
+            raise none(instance_id)
+        return instance
 
     def handler(self, instance_id: int, phase: str) -> Handler:
         """The handler of one phase of one instance.
 
-        :raises RPCError: when there is no such instance, or it has no such handler.
+        :raises RPCError: when there is no such instance, or it has no such handler; and once for an
+            instance that is retired.
         :raises TypeError: for an argument that cannot be a key.
         """
         instance = self._by_id.get(instance_id)
         if instance is None:
-            raise _none(instance_id)
+            self._tell(instance_id)
+            raise none(instance_id)
         handler = instance.handlers.get(phase)
         if handler is None:
             raise RPCError(f"undefined method {phase} on plugin {instance.plugin}")
@@ -134,25 +175,147 @@ class Instances:
         :raises RPCError: when there is none.
         """
         with self._lock:
-            instance = self._by_id.pop(instance_id, None)
+            instance = self._take(instance_id)
             if instance is None:
-                raise _none(instance_id)
+                raise none(instance_id)
             self._last_close[instance.plugin] = int(time.time())
+        self.tidy()
         return instance
+
+    def counts(self) -> dict[str, int]:
+        """How many instances each plugin has."""
+        return dict(Counter(one.plugin for one in list(self._by_id.values())))
 
     def of_plugin(self, name: str) -> dict[str, Any]:
         """The part of ``GetStatus`` that tells of one plugin's instances; times are seconds, 0 for
         never."""
         return {
-            "Instances": [
-                instance.status()
-                for instance in list(self._by_id.values())
-                if instance.plugin == name
-            ],
+            "Instances": [one.status() for one in self.all() if one.plugin == name],
             "LastStartInstance": self._last_start.get(name, 0),
             "LastCloseInstance": self._last_close.get(name, 0),
         }
 
+    # -- what the server does with them
 
-def _none(instance_id: object) -> RPCError:
+    def all(self) -> list[Instance]:
+        """Those that are not closed."""
+        with self._lock:
+            return [*self._by_id.values(), *self._retired.values()]
+
+    def retire(self, plugins: Iterable[Plugin]) -> int:
+        """Have Kong replace the instances of plugins that were loaded anew.
+
+        :param plugins: the plugins that are loaded now; instances of others stay.
+        :returns: how many were retired.
+        """
+        loaded = {plugin.name: plugin for plugin in plugins}
+        with self._lock:
+            found = [
+                one
+                for one in self._by_id.values()
+                if (now := loaded.get(one.plugin, one.code)) is not one.code
+                and one.retired_for is not now
+                and not one.told
+            ]
+            for instance in found:
+                instance.retired_for = loaded[instance.plugin]
+                self._retired[instance.id] = instance
+                del self._by_id[instance.id]
+            used = {*loaded.values(), *(one.code for one in (*self._by_id.values(), *found))}
+            self._placements = {
+                key: placement
+                for key, placement in self._placements.items()
+                if key[0] in used or key[0].name not in loaded
+            }
+        return len(found)
+
+    def discard(self, instance: Instance) -> bool:
+        """Close an instance that nobody needs, unless an event of its runs.
+
+        :returns: whether it was closed.
+        """
+        with self._lock:
+            if instance.busy or self._take(instance.id) is None:
+                return False
+        self.tidy()
+        return True
+
+    def close_all(self) -> None:
+        """Close every instance: the server stops."""
+        for instance in self.all():
+            with self._lock:
+                self._take(instance.id)
+        self.tidy()
+
+    def tidy(self) -> bool:
+        """Have ``close()`` called of the objects whose instances are closed and whose events are over.
+
+        :returns: whether there are others, whose events still run.
+        """
+        for instance in list(self._closed.values()):
+            if not instance.busy and self._closed.pop(instance.id, None) is not None:
+                what = f"close() of the plugin {instance.plugin}"
+                if instance.configured.closes:
+                    self._background(what, instance.finish)
+        return bool(self._closed)
+
+    # -- under the lock
+
+    def _take(self, instance_id: int) -> Instance | None:
+        """Take an instance out of those that are not closed; None when it is not there."""
+        instance = self._by_id.pop(instance_id, None) or self._retired.pop(instance_id, None)
+        if instance is not None:
+            self.changes += 1
+            instance.shut()
+            self._closed[instance_id] = instance
+        return instance
+
+    def _new_id(self) -> int:
+        while True:
+            number = secrets.randbelow(MAX_ID) + 1
+            if not any(number in table for table in (self._by_id, self._retired, self._closed)):
+                return number
+
+    def _placement(self, code: Plugin, phase: str) -> Placement:
+        """Where a phase runs: judged anew when the plugin was loaded again; under the lock."""
+        placement = self._placements.get((code, phase))
+        if placement is None:
+            log = get_logger(plugin=code.name, phase=phase)
+            placement = Placement(code.threads, code.thread_ties(), log)
+            self._placements[code, phase] = placement
+        return placement
+
+    # -- retired ones
+
+    def _tell(self, instance_id: int) -> None:
+        """Note that a client is told that there is no such instance, if it is there and retired."""
+        with self._lock:
+            instance = self._retired.pop(instance_id, None)
+            if instance is not None:
+                instance.told = True
+                self.changes += 1
+                self._by_id[instance_id] = instance
+
+    def _code_that_served(self, plugin: Plugin, asked: Asked) -> Plugin | None:
+        """The old code of a plugin that serves this very configuration; None when there is none."""
+        for instance in reversed(self.all()):
+            same = instance.plugin == plugin.name and instance.asked.digest == asked.digest
+            if same and instance.code is not plugin:
+                return instance.code
+        return None
+
+
+def _configured(plugin: Plugin, config: str | bytes, refused: ConfigError) -> Configured:
+    """An object of the old code.
+
+    :raises ConfigError: what the new code said, when the old one refuses it too.
+    """
+    try:
+        return plugin.configure(config)
+    except ConfigError:
+        raise refused from None
+
+
+def none(instance_id: object) -> RPCError:
+    """The error for an id that there is no instance of, in the words that Kong looks for."""
     return RPCError(f"No plugin instance {shown(instance_id, 40)}")

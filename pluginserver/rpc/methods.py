@@ -16,16 +16,18 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
-from ..errors import MAX_TEXT, RPCError, cut
+from ..errors import MAX_TEXT, PDKError, RPCError, cut
 from ..events.event import Event
 from ..plugins.registry import Plugins
-from ..runtime.requests import Peer, Request, Task
+from ..runtime.requests import Peer, Request
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
-from .calls import Context, Control, Start, Step, StepError
-from .instances import Instances
+from .calls import Context, Control, EventCall, EventPong
+from .clients import UNSEEN, Clients
+from .instances import Instances, none
 from .shown import shown
 
 MAX_NAME: Final = 4096
@@ -37,8 +39,13 @@ _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 class Tasks(Protocol):
     """The events that wait for a step, and those that run."""
 
-    def claim(self, number: int) -> Task | None:
-        """Take an event out of those that wait; None when it is not there."""
+    @property
+    def waiting(self) -> dict[int, Any]:
+        """The events that wait for a step; to take one out is to claim it."""
+
+    @property
+    def pinged(self) -> dict[int, Any]:
+        """The requests that wait for the step which answers a ping, by the event's number."""
 
     def is_running(self, number: int) -> bool:
         """Whether an event runs."""
@@ -51,6 +58,8 @@ class Methods:
     :param instances: their instances.
     :param tasks: the events that steps can be for.
     :param ended: told of each event that is over, once, on the thread that owned it.
+    :param clients: the processes that ask, when it is told which.
+    :param fixed_directory: why no client may choose the plugins directory; None when one may.
     """
 
     def __init__(
@@ -59,17 +68,21 @@ class Methods:
         instances: Instances,
         tasks: Tasks,
         ended: Callable[[Event], object] | None = None,
+        clients: Clients | None = None,
+        fixed_directory: str | None = None,
     ) -> None:
         self._plugins = plugins
         self._instances = instances
         self._tasks = tasks
+        self._claim = tasks.waiting.pop
         self._ended = ended
+        self._clients = clients
+        self._fixed_directory = fixed_directory
         self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
             names.GET_PLUGIN_INFO: self._get_plugin_info,
             names.GET_STATUS: self._get_status,
-            names.START_INSTANCE: self._start_instance,
             names.INSTANCE_STATUS: self._instance_status,
             names.CLOSE_INSTANCE: self._close_instance,
         }
@@ -98,12 +111,14 @@ class Methods:
             return self._start(peer, message_id, _record(method, argument))
         if type(method) is str and method in STEPS:
             return self._step(peer, message_id, method, _record(method, argument))
+        if method == names.START_INSTANCE:
+            return Control(peer, message_id, partial(self._start_instance, peer.pid), argument)
         function = self._control.get(method) if type(method) is str else None
         if function is None:
             raise _no_method(method)
         return Control(peer, message_id, function, argument)
 
-    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> Start:
+    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> EventCall:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
         if type(phase) is not str or len(phase) > MAX_NAME:
@@ -113,24 +128,37 @@ class Methods:
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        return Start(peer, message_id, Event(self._next_event_id(), handler, self._ended))
+        event = Event(self._next_event_id(), handler, self._ended)
+        handler.events[event] = None
+        handler.used = True
+        if handler.closed:
+            event.end()
+            raise none(instance_id)
+        return EventCall(peer, message_id, event)
 
-    def _step(self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]) -> Step:
+    def _step(
+        self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
+    ) -> Request[Context]:
         event_id = argument.get("EventId") or 0
         data = argument.get("Data")
         if type(event_id) is not int:
             _integer("EventId", event_id)
-        event = self._tasks.claim(event_id)
+        event: Event | None = self._claim(event_id, None)
         if event is None:
+            pinged = self._tasks.pinged.pop(event_id, None)
+            if pinged is not None:
+                return EventPong(peer, message_id, pinged)
             if self._tasks.is_running(event_id):
                 raise RPCError(f"event {event_id} is running: it does not wait for a step")
             raise RPCError(f"No running event {event_id}")
-        assert isinstance(event, Event)
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
-            return StepError(peer, message_id, event, _text((data or "")[:MAX_TEXT]))
-        return Step(peer, message_id, event, data)
+            error = PDKError(_text((data or "")[:MAX_TEXT]))
+            return EventCall(peer, message_id, event, event.runner.throw, error)
+        return EventCall(peer, message_id, event, event.runner.switch, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
+        if self._fixed_directory is not None:
+            raise RPCError(f"SetPluginDir is refused: {self._fixed_directory}")
         self._plugins.set_directory(_string("the directory", argument))
         return "ok"
 
@@ -151,13 +179,19 @@ class Methods:
             },
         }
 
-    def _start_instance(self, argument: Any) -> object:
+    def _start_instance(self, pid: int, argument: Any) -> object:
         record = _record("plugin.StartInstance", argument)
-        plugin = self._plugins.get(_string("Name", record.get("Name")))
+        name = _string("Name", record.get("Name"))
+        plugin = self._plugins.get(name)
         config = record.get("Config")
         if config is not None and not isinstance(config, (str, bytes)):
             raise RPCError(f"Decoding config: a JSON text is wanted, got {_shown(config)}")
-        return self._instances.start(plugin, config or "{}").status()
+        client = UNSEEN if self._clients is None else self._clients.get(pid)
+        instance = self._instances.start(plugin, config or "{}", client)
+        now = self._plugins.get(name)
+        if now is not plugin:
+            self._instances.retire([now])
+        return instance.status()
 
     def _instance_status(self, argument: Any) -> object:
         return self._instances.get(_integer("the instance's id", argument)).status()

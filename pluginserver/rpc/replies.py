@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from ..errors import cut
-from ..events.event import Event, Outcome, describe
+from ..events.event import Event
+from ..events.outcome import Outcome, describe
 from . import pieces
 
 Pack: TypeAlias = Callable[[Any], bytes]

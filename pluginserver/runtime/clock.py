@@ -19,9 +19,10 @@ from time import monotonic
 from typing import Final, Generic
 
 from .connection import Connection
-from .pool import CONTROL, CONTROL_THREADS, EVENTS, ThreadPool
-from .requests import SHUTDOWN, C, Request, Work
-from .switch_interval import LONG, SwitchInterval
+from .groups import CONTROL, CONTROL_THREADS, EVENTS
+from .pool import ThreadPool
+from .requests import SHUTDOWN, C, Ping, Request, Work
+from .switch_interval import LONG, SwitchInterval, cpu_time
 from .thread import PoolThread
 
 STUCK: Final = 0.010
@@ -70,6 +71,8 @@ class Clock(Generic[C]):
         self._interval = SwitchInterval()
         self._late: dict[Work, None] = {}
         """What was claimed here and may still run."""
+        self._spent: dict[PoolThread, tuple[Work, float]] = {}
+        """For each thread in a slice what that serves, and its CPU time when it was seen first."""
         self._next_round = 0.0
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -81,17 +84,22 @@ class Clock(Generic[C]):
     # -- the thread
 
     def _run(self) -> None:
-        quiet = 0
-        while not self._pool.stopping.wait(TICK):
+        while not self._pool.stopping.is_set():
             try:
-                quiet = 0 if self._pool.active else quiet + 1
-                self._look(monotonic())
-                if quiet > QUIET_TICKS:
-                    self._doze()
-                    quiet = 0
-            except Exception as error:
+                self._tick()
+            except BaseException as error:
+                self._pool.counts["clock_failures"] += 1
                 self._pool.log.error("the clock failed, and goes on", exc_info=error)
         self._interval.close()
+
+    def _tick(self) -> None:
+        quiet = 0
+        while not self._pool.stopping.wait(TICK):
+            quiet = 0 if self._pool.active else quiet + 1
+            self._look(monotonic())
+            if quiet > QUIET_TICKS:
+                self._doze()
+                quiet = 0
 
     def _look(self, now: float) -> None:
         pool = self._pool
@@ -150,7 +158,7 @@ class Clock(Generic[C]):
             return
         task = work.task
         if task is not None and leader.began == began:
-            task.placement.blocked()
+            task.placement.replaced(monotonic())
         pool.leader = None
         pool.promote()
 
@@ -182,7 +190,13 @@ class Clock(Generic[C]):
             why = self._overdue(request, now)
             if why is not None:
                 self._refuse(request, why)
+            else:
+                self._ping(request, now)
+        self._enforce_budgets()
         timeout = pool.options.callback_timeout
+        for pinged in list(pool.pinged.values()):
+            if pinged.ping is not None and now - pinged.ping.sent > timeout:
+                self._unanswered(pinged, pinged.ping)
         for task in list(pool.waiting.values()):
             if now - task.since > timeout:
                 pool.abandon(task, f"Kong sent no step for event {task.id} in {timeout:g} s")
@@ -202,9 +216,11 @@ class Clock(Generic[C]):
         """Why a request is to be refused now; None when it is not."""
         options = self._pool.options
         waited = now - request.since
-        if waited > options.request_timeout:
-            return f"the plugin did not answer within {options.request_timeout:g} s"
         task = request.task
+        own = None if task is None else task.timeout
+        timeout = options.request_timeout if own is None else own
+        if waited > timeout:
+            return f"the plugin did not answer within {timeout:g} s"
         if task is None:
             return None
         owner = task.owner
@@ -227,7 +243,11 @@ class Clock(Generic[C]):
 
     def _refuse(self, request: Request[C], why: str) -> None:
         """Answer for what still runs, or never began: Kong is about to stop waiting."""
+        if request.ping is not None:
+            request.ping.refused = why
         if not request.claim():
+            if request.ping is not None and request.task is not None:
+                self._late[request] = None
             return
         self._pool.in_flight.pop(request, None)
         if request.task is not None:
@@ -237,12 +257,61 @@ class Clock(Generic[C]):
         self._pool.counts["refused"] += 1
         self._pool.answer(request, request.refuse(why))
 
+    def _ping(self, request: Request[C], now: float) -> None:
+        """Send a callback in the name of a handler that is busy, so that Kong goes on waiting."""
+        task, ping = request.task, request.ping
+        if task is None or task.owner is None:
+            return
+        if now - (request.since if ping is None else max(request.since, ping.sent)) < (
+            self._pool.options.ping_interval
+        ):
+            return
+        message = request.ping_message()
+        if message is None:
+            return
+        if ping is None:
+            ping = request.ping = Ping()
+        if request.claim():
+            ping.sent = now
+            self._pool.counts["pings"] += 1
+            self._pool.pinged[task.id] = request
+            request.peer.send(message)
+
+    def _unanswered(self, request: Request[C], ping: Ping) -> None:
+        """Give up a request whose ping Kong does not answer: nobody waits for it."""
+        task = request.task
+        assert task is not None
+        if self._pool.pinged.pop(task.id, None) is None:
+            return
+        self._pool.in_flight.pop(request, None)
+        ping.refused = "Kong no longer waits for it"
+        self._pool.tell_abandoned("it did not answer the callback of a handler that is busy")
+        self._late[request] = None
+        self._pool.cancel_kept(task, ping.refused)
+
+    def _enforce_budgets(self) -> None:
+        """Refuse the events whose slice has used up its CPU time."""
+        budget = self._pool.options.cpu_timeout
+        before, self._spent = self._spent, {}
+        for thread in self._pool.threads():
+            work, ident = thread.current, thread.ident
+            if ident is None or not isinstance(work, Request) or work.task is None:
+                continue
+            spent = cpu_time(ident)
+            first = before[thread][1] if thread in before and before[thread][0] is work else spent
+            self._spent[thread] = work, first
+            if spent - first > budget and work in self._pool.in_flight and work not in self._late:
+                self._pool.counts["cpu"] += 1
+                self._refuse(work, f"the handler computed for {budget:g} s without a callback")
+
     def _interrupt_late(self) -> None:
         """Interrupt, again and again, what was refused and still runs."""
         threads = self._pool.threads()
         for work in list(self._late):
             if not [thread for thread in threads if thread.interrupt(work)]:
                 del self._late[work]
+        for group in self._pool.groups.values():
+            group.lost = sum(thread.current in self._late for thread in list(group.threads))
 
     def _make_room(self, now: float) -> None:
         """When events wait for threads, take those of the events that have waited longest for Kong."""
@@ -294,7 +363,8 @@ class Clock(Generic[C]):
         for request in list(pool.in_flight):
             self._refuse(request, "the plugin server stops")
             self._late[request] = None
-        threads = pool.threads()
+        with pool.lock:
+            threads = pool.threads()  # and from here on there is no new one
         for thread in threads:
             thread.post(SHUTDOWN)
         deadline = monotonic() + UNWIND

@@ -26,6 +26,7 @@ from itertools import islice
 from time import monotonic
 from typing import Final, Generic, Protocol
 
+from .processes import peer_process
 from .requests import C, Request
 
 READ_SIZE: Final = 65_536
@@ -99,6 +100,7 @@ class Connection(Generic[C]):
         "fd",
         "gone",
         "half_since",
+        "pid",
         "reset",
         "unsent_since",
     )
@@ -107,6 +109,8 @@ class Connection(Generic[C]):
         sock.setblocking(False)
         self.fd = sock.fileno()
         self.closed = False
+        self.pid: Final = peer_process(sock)
+        """The client's process; 0 when the system does not show it."""
         self._socket = sock
         self._receive = sock.recv
         self._poller = poller
@@ -299,5 +303,11 @@ class Connection(Generic[C]):
                 return
             self.closed = True
             if self._registered:
-                self._poller.unregister(self.fd)
+                with contextlib.suppress(OSError, ValueError):  # somebody has closed it
+                    self._poller.unregister(self.fd)
             self._socket.close()
+
+    def forked(self) -> None:
+        """Close the socket in a child, where the parent's epoll set must not be touched."""
+        self.closed = True
+        self._socket.close()

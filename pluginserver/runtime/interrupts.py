@@ -76,6 +76,10 @@ class Interruptible:
             return False
         return True
 
+    def give_back(self) -> None:
+        """Give the claim back; by who has it."""
+        self._unclaimed.append(None)
+
     def interrupt(self, thread: int) -> None:
         """Raise :class:`Cancelled` in the thread that runs it; nothing happens once it has ended.
 

@@ -3,7 +3,10 @@
 Rules kept here:
 
 * a socket that somebody serves is never taken away from them; one that nobody serves is not an
-  obstacle;
+  obstacle, even if a process that was forked off its server still holds it: who serves answers;
+* a socket that was handed to this process (by systemd) is somebody else's: it is neither bound nor removed
+  nor shut down here;
+* the thread that accepts goes on whatever fails, and says so when the listening socket is gone;
 * nobody can connect before the socket's mode is set;
 * a file that has become somebody else's is not removed;
 * an error of ``accept`` costs nobody but the client that it concerns, and never a busy loop.
@@ -19,12 +22,15 @@ import socket as sockets
 import socketserver
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from .. import logs
 from ..errors import ListenError
+from .access import group_number
+from .forks import close_in_children
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""
@@ -39,6 +45,18 @@ POLL_INTERVAL: Final = 86_400.0
 PAUSE: Final = 1.0
 """Seconds between two tries when resources are missing."""
 
+ANSWER_TIME: Final = 2.0
+"""Seconds in which a server that lives greets a new client, however busy it is."""
+
+LOCK_PATIENCE: Final = 5.0
+"""Seconds after which a lock on the socket's directory that somebody else holds is worth a line."""
+
+RETRY: Final = 0.02
+"""Seconds between two tries to get that lock, or an answer."""
+
+UNUSABLE: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
+"""Errors of ``accept`` that say that the descriptor is no longer a socket that listens."""
+
 _log: Final = logs.get_logger()
 
 
@@ -47,24 +65,61 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     :param path: the socket's path; a stale socket file there is replaced.
     :param mode: the permissions of the socket file.
+    :param group: its group, by name or number; the process's when None.
     """
 
     request_queue_size = 1024
     daemon_threads = True
 
-    def __init__(self, path: Path, mode: int) -> None:
+    def __init__(self, path: Path, mode: int, group: str | None = None) -> None:
         self.socket_path = path
         self._mode = mode
+        self._group = group
         self._bound: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._acceptor: threading.Thread | None = None
+        self._inherited = False
         super().__init__(os.fspath(path), _Unused, bind_and_activate=False)
+        close_in_children(self)
 
-    def listen(self) -> None:
+    def inherit(self, descriptor: int) -> None:
+        """Listen on a socket that this process was given, instead of one of its own; before :meth:`listen`.
+
+        :param descriptor: of a Unix stream socket that listens; it belongs to the listener from now on.
+        :raises ListenError: when it is something else.
+        """
+        try:
+            given = sockets.socket(fileno=descriptor)
+            what = given.family, given.type
+            path = given.getsockname()
+            listens = given.getsockopt(sockets.SOL_SOCKET, sockets.SO_ACCEPTCONN)
+        except OSError as error:
+            raise ListenError(
+                f"descriptor {descriptor} is not a socket: {error.strerror}"
+            ) from None
+        if what != (sockets.AF_UNIX, sockets.SOCK_STREAM) or not listens or not path:
+            given.detach()
+            raise ListenError(f"descriptor {descriptor} is not a Unix stream socket that listens")
+        given.set_inheritable(False)
+        given.setblocking(True)
+        self.socket.close()
+        self.socket = given
+        self.socket_path = Path(os.fsdecode(path))
+        self._inherited = True
+
+    @property
+    def bound(self) -> tuple[int, int] | None:
+        """Device and inode of the socket file that is ours; None when there is none."""
+        return self._bound
+
+    def listen(self, only_missing: bool = False) -> None:
         """Bind the socket, with nobody else doing the same at the same path.
 
+        :param only_missing: do it only when nothing is at the path, and do not wait for the lock.
         :raises ListenError: when it cannot be had.
         """
+        if self._inherited:
+            return
         path = self.socket_path
         length = len(os.fsencode(path))
         if length > PATH_LIMIT:
@@ -73,14 +128,10 @@ class Listener(socketserver.ThreadingUnixStreamServer):
                 " choose a shorter one"
             )
         try:
-            with _locked(path.parent):
-                self._remove_stale()
-                os.fchmod(self.socket.fileno(), self._mode)
-                self.server_bind()
-                self.server_activate()
-                status = os.stat(path)
-                self._bound = (status.st_dev, status.st_ino)
-                os.chmod(path, self._mode)
+            with _locked(path.parent, wait=not only_missing):
+                if not only_missing:
+                    self._remove_stale()
+                self._bind(path)
         except FileNotFoundError:
             raise ListenError(
                 f"the directory {path.parent} for the socket does not exist: create it or choose another"
@@ -88,28 +139,88 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         except OSError as error:
             raise ListenError(f"cannot listen on {path}: {error.strerror}") from None
 
+    def _bind(self, path: Path) -> None:
+        """Bind and listen; the group can connect only when it is the right one."""
+        group = None if self._group is None else group_number(self._group)
+        mode = self._mode if group is None else self._mode & ~stat.S_IRWXG
+        os.fchmod(self.socket.fileno(), mode)
+        self.server_bind()
+        status = os.stat(path)
+        self._bound = (status.st_dev, status.st_ino)
+        if group is not None:
+            try:
+                os.chown(path, -1, group)
+            except PermissionError:
+                raise ListenError(
+                    f"the socket cannot be given to the group {self._group}: its user must be a member of it"
+                ) from None
+        os.chmod(path, self._mode)
+        self.server_activate()
+
     def start_accepting(self, name: str) -> None:
         """Accept clients on a thread of that name; after :meth:`listen`."""
-        self._acceptor = threading.Thread(
-            target=self.serve_forever, args=(POLL_INTERVAL,), name=name, daemon=True
-        )
+        self._acceptor = threading.Thread(target=self._accept, name=name, daemon=True)
         self._acceptor.start()
+
+    def _accept(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self.serve_forever(POLL_INTERVAL)
+            except BaseException as error:
+                if self._closing.is_set():
+                    return
+                if isinstance(error, _LostError) or self.socket.fileno() < 0:
+                    self.lost("the listening socket")
+                    return
+                _log.error("the thread that accepts failed, and goes on", exc_info=error)
+                self._closing.wait(RETRY)
+
+    def lost(self, what: str) -> None:
+        """Somebody has closed a descriptor of ours: there is no going on."""
+        _log.critical(f"{what} was closed by other code in this process")
 
     def stop_accepting(self) -> None:
         """End the thread that accepts, if there is one, and remove the socket file."""
         self._closing.set()
         if self._acceptor is not None:
-            with contextlib.suppress(OSError):
-                self.socket.shutdown(sockets.SHUT_RDWR)  # wakes the thread
+            self._wake_acceptor()
             self.shutdown()
             self._acceptor.join()
             self._acceptor = None
         self._unlink()
 
+    def _wake_acceptor(self) -> None:
+        if not self._inherited:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(sockets.SHUT_RDWR)
+                return
+        # It is not ours to shut down, or was closed by somebody else.
+        with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX) as knock:
+            knock.setblocking(False)
+            knock.connect(os.fspath(self.socket_path))
+
+    def forked(self) -> None:
+        """Close what belongs to the parent; this is a child."""
+        self._bound = None
+        self._acceptor = None
+        self._closing.set()
+        name = self.socket.getsockname()
+        self.socket.close()
+        if not name:
+            return
+        for number in map(int, os.listdir("/proc/self/fd")):
+            with contextlib.suppress(OSError):
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    with sockets.socket(fileno=os.dup(number)) as accepted:
+                        ours = accepted.getsockname() == name
+                    if ours:  # a client that the acceptor had in its hands
+                        os.close(number)
+
     def release(self) -> None:
         """Close the socket and remove its file; may be called again."""
         self._unlink()
-        self.server_close()
+        with contextlib.suppress(OSError):  # somebody has closed it
+            self.server_close()
 
     def _remove_stale(self) -> None:
         """Remove a socket file that nobody serves.
@@ -125,18 +236,11 @@ class Listener(socketserver.ThreadingUnixStreamServer):
             raise ListenError(
                 f"{path} exists and is not a socket: remove it or choose another path"
             )
-        with sockets.socket(sockets.AF_UNIX) as probe:
-            probe.setblocking(False)
-            try:
-                probe.connect(os.fspath(path))
-            except ConnectionRefusedError:
-                path.unlink()
-                return
-            except FileNotFoundError:
-                return
-            except BlockingIOError:
-                pass
-        raise ListenError(f"another server is listening on {path}: stop it or choose another path")
+        if _is_served(path):
+            raise ListenError(
+                f"another server is listening on {path}: stop it or choose another path"
+            )
+        path.unlink(missing_ok=True)
 
     def _unlink(self) -> None:
         """Remove the socket file, unless it has become somebody else's."""
@@ -152,12 +256,16 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     def get_request(self) -> tuple[sockets.socket, Any]:
         """Accept a client."""
+        if self._closing.is_set():
+            raise _LostError  # out of serve_forever, which may not know yet that it is to end
         try:
             return super().get_request()
         except OSError as error:
             if error.errno in OUT_OF_RESOURCES:
                 _log.error(f"no more connections can be accepted: {error.strerror}")
                 self._closing.wait(PAUSE)
+            elif error.errno in UNUSABLE and not self._closing.is_set():
+                raise _LostError from error
             raise
 
     def handle_error(self, _request: Any, _client_address: Any) -> None:
@@ -165,16 +273,85 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         _log.error("a connection could not be served", exc_info=True)
 
 
+class _LostError(Exception):
+    """The listening socket is no longer one."""
+
+
 class _Unused(socketserver.BaseRequestHandler):
     """What socketserver wants to be given; connections are served by the leader."""
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Keep other servers from looking at, removing or binding a socket in ``directory``."""
+def _locked(directory: Path, wait: bool) -> Iterator[None]:
+    """Keep other servers from looking at, removing or binding a socket in ``directory``.
+
+    :param wait: whether to wait while one does that.
+    :raises BlockingIOError: when not, and one does.
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, directory, wait)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path, wait: bool) -> None:
+    """Lock a directory; a line in the log tells of a lock that somebody else keeps.
+
+    :raises BlockingIOError: when it is locked, and not to be waited for.
+    """
+    if not wait:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(RETRY)
+    _log.warning(
+        f"waiting for the lock on {directory}, which {_holder(descriptor)} holds:"
+        " end that process, or choose another directory for the socket"
+    )
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _holder(descriptor: int) -> str:
+    """Who holds the lock on an open file, as far as the system tells."""
+    status = os.fstat(descriptor)
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if "FLOCK" in fields and device in fields:
+                return f"process {fields[fields.index(device) - 1]}"
+    return "another process"
+
+
+def _is_served(path: Path) -> bool:
+    """Whether somebody greets who connects: a socket may be held by a process that does not serve it.
+
+    Who closes the connection instead is a server too: one that has as many clients as it takes.
+    """
+    deadline = time.monotonic() + ANSWER_TIME
+    served = False
+    while (rest := deadline - time.monotonic()) > 0:
+        with sockets.socket(sockets.AF_UNIX) as probe:
+            probe.settimeout(rest)
+            try:
+                probe.connect(os.fspath(path))
+                served = True
+                if probe.recv(1):
+                    return True
+            except (ConnectionRefusedError, FileNotFoundError):
+                return False
+            except TimeoutError:
+                _log.warning(
+                    f"a process that does not serve holds {path}: the path is taken from it"
+                )
+                return False
+            except ConnectionResetError:
+                pass
+        time.sleep(RETRY)
+    return served

@@ -10,25 +10,39 @@ and both describe them with the texts that stand here.  Rules kept here:
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypedDict
 
 import attrs
 
+from .access import group_number, user_number
 
-def _option(default: Any, help: str, wanted: str, allows: Callable[[Any], bool]) -> Any:
+
+def _option(
+    default: Any,
+    help: str,
+    wanted: str,
+    allows: Callable[[Any], bool],
+    converter: Callable[[Any], Any] | None = None,
+) -> Any:
     """A field of :class:`Options`.
 
     :param help: what it is for, as one line of a usage text.
     :param wanted: what a value must be; goes on from "is not".
     :param allows: whether a value is that.
+    :param converter: makes the value of what was given.
     """
 
     def check(_options: Options, attribute: attrs.Attribute[Any], value: Any) -> None:
         if not allows(value):
             raise ValueError(f"{attribute.name}: {value!r} is not {wanted}")
 
-    return attrs.field(default=default, validator=check, metadata={"help": help, "wanted": wanted})
+    return attrs.field(
+        default=default,
+        validator=check,
+        converter=converter,
+        metadata={"help": help, "wanted": wanted},
+    )
 
 
 def _is_mode(value: Any) -> bool:
@@ -47,8 +61,29 @@ def _is_positive(value: Any) -> bool:
     return _is_duration(value) and value > 0
 
 
+def _is_process(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
 def _is_flag(value: Any) -> bool:
     return type(value) is bool
+
+
+def _is_group(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and group_number(value) is not None)
+
+
+def _are_users(value: Any) -> bool:
+    return type(value) is tuple and all(
+        isinstance(user, str) and user_number(user) is not None for user in value
+    )
+
+
+def _several(value: Any) -> Any:
+    """A tuple of the strings of a list; a single string is a list of one."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +98,26 @@ class Options:
         "the permissions of the socket file, in octal",
         "a mode such as 0o660",
         _is_mode,
+    )
+    socket_group: str | None = _option(
+        None,
+        "the group of the socket file, by name or number",
+        "a group of this system",
+        _is_group,
+    )
+    allow_user: Sequence[str] = _option(
+        (),
+        "a user that may connect, by name or number, besides the server's own; may be given more than once",
+        "a user of this system",
+        _are_users,
+        _several,
+    )
+    fixed_plugins_directory: bool = _option(
+        False,
+        "refuse SetPluginDir, so that no client chooses whose code is run; "
+        "so it is in any case when the socket's mode lets other users connect",
+        "True or False",
+        _is_flag,
     )
     max_threads: int = _option(
         256,
@@ -101,6 +156,19 @@ class Options:
         "a number of seconds above 0",
         _is_positive,
     )
+    ping_interval: float = _option(
+        25.0,
+        "seconds in a handler after which Kong is sent a harmless callback, so that it goes on waiting; "
+        "keep it under Kong's read time-out of 60",
+        "a number of seconds above 0",
+        _is_positive,
+    )
+    cpu_timeout: float = _option(
+        5.0,
+        "seconds of CPU time that a handler may use between two callbacks before it is interrupted",
+        "a number of seconds above 0",
+        _is_positive,
+    )
     queue_timeout: float = _option(
         2.0,
         "seconds that an event waits for a free thread before it is refused",
@@ -110,6 +178,12 @@ class Options:
     stuck_timeout: float = _option(
         2.0,
         "seconds in one handler after which the other events of its thread are refused",
+        "a number of seconds above 0",
+        _is_positive,
+    )
+    instance_timeout: float = _option(
+        86_400.0,  # a quiet night, and a quiet weekend's day, must not reset every plugin
+        "seconds after which an unused instance is closed whose Kong worker the system does not show",
         "a number of seconds above 0",
         _is_positive,
     )
@@ -125,22 +199,35 @@ class Options:
         "True or False",
         _is_flag,
     )
+    parent: int = _option(
+        0,  # what starts a server is mostly what it lives for; a shell in between is not
+        "the process that the server lives for, with watch_parent; 0 for the one that started it",
+        "a process id, or 0",
+        _is_process,
+    )
 
 
 class OptionArguments(TypedDict, total=False):
     """The fields of :class:`Options` as keyword arguments of a function."""
 
     socket_mode: int
+    socket_group: str | None
+    allow_user: Sequence[str]
+    fixed_plugins_directory: bool
     max_threads: int
     max_connections: int
     max_events: int
     request_timeout: float
     callback_timeout: float
     io_timeout: float
+    ping_interval: float
+    cpu_timeout: float
     queue_timeout: float
     stuck_timeout: float
+    instance_timeout: float
     grace: float
     watch_parent: bool
+    parent: int
 
 
 HELP: Final[dict[str, str]] = {

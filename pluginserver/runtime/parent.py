@@ -1,4 +1,8 @@
-"""The process that started this one: the server ends when it is gone."""
+"""The process that this one lives for: the server ends when it is gone.
+
+Mostly that is the parent.  Where a shell or a wrapper stands in between, which may outlive what started
+it, a process is named instead.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +18,43 @@ INTERVAL: Final = 0.5
 """Seconds between two looks, where the system cannot tell by itself (Linux before 5.3)."""
 
 
-def watch_parent(pool: ThreadPool[C], gone: Callable[[], None]) -> None:
-    """Call ``gone`` when the parent process has ended; a descriptor tells, so that nobody wakes for it.
+def watch_parent(pool: ThreadPool[C], gone: Callable[[], None], process: int = 0) -> None:
+    """Call ``gone`` when a process has ended; a descriptor tells, so that nobody wakes for it.
 
     :param pool: whose leader watches the descriptor.
+    :param process: its id; 0 for the parent.
     """
-    parent = os.getppid()
+    wanted = process or os.getppid()
+
+    def lives() -> bool:
+        return _exists(wanted) if process else os.getppid() == wanted
+
     try:
-        descriptor = os.pidfd_open(parent)
+        descriptor = os.pidfd_open(wanted)
+    except ProcessLookupError:
+        gone()
+        return
     except (OSError, AttributeError):
-        threading.Thread(target=_poll, args=(pool.stopping, parent, gone), daemon=True).start()
+        threading.Thread(target=_poll, args=(pool.stopping, lives, gone), daemon=True).start()
         return
 
     pool.watch(descriptor, gone)
-    if os.getppid() != parent:
+    if not lives():
         gone()
 
 
-def _poll(stopping: threading.Event, parent: int, gone: Callable[[], None]) -> None:
+def _exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+def _poll(stopping: threading.Event, lives: Callable[[], bool], gone: Callable[[], None]) -> None:
     while not stopping.wait(INTERVAL):
-        if os.getppid() != parent:
+        if not lives():
             gone()
             return

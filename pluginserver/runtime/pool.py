@@ -40,6 +40,11 @@ waiting             owner: add; leader, clock,   ``dict.pop`` is the claim  cloc
 in_flight           leader, clock: add; who      ``dict.pop``               clock, stop (a copy)
                     claimed, or settled: pop
 a request's claim   leader, worker, clock, stop  ``list.pop``               all
+pinged              clock: add; leader: pop      ``dict.pop``               clock
+kept                owner: add; who delivers or  ``dict.pop`` is the claim
+                    cancels: pop
+ping.done, refused  owner; clock                 stored before the claim    who gave the claim back,
+                                                 is tried                   *after* that
 paused, resumed     leader: add; who answers,    ``dict.pop``,              the leader
                     and who was lent one: pop,   SimpleQueue
                     ``put``
@@ -66,6 +71,7 @@ The states
     thread   SPAWNED -> IDLE -> WORKING <-> PARKED -> IDLE -> ENDED
              IDLE -> LEADING -> (slice) -> LEADING | WORKING
     request  RUNNING -> CLAIMED by the thread that ran it | by the clock, or at the server's end
+             RUNNING -> PINGED by the clock -> RUNNING when Kong has answered the ping
 
 PARKED is a thread whose tasks wait for steps: it takes those, and nothing else.
 
@@ -82,21 +88,19 @@ Rules kept here:
 from __future__ import annotations
 
 import itertools
-import os
 import queue
-import select
 import threading
-from collections import Counter
 from collections.abc import Callable
-from typing import Final, Generic
+from time import monotonic
+from typing import Final
 
-from .. import logs
 from .connection import Connection
-from .group import Group
-from .notices import Notices
+from .forks import close_in_children
+from .groups import CONTROL, CONTROL_THREADS, EVENTS, READING, READING_THREADS, Group
 from .options import Options
+from .polled import Polled
 from .reading import Reading
-from .requests import PROMOTE, SHUTDOWN, C, Cancel, Item, Request, Task
+from .requests import LATE, PROMOTE, SHUTDOWN, C, Cancel, Item, Pong, Request, Task
 from .thread import PoolThread
 
 GONE: Final = "its client went without reading the callback"
@@ -105,18 +109,8 @@ GONE: Final = "its client went without reading the callback"
 IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
 
-CONTROL_THREADS: Final = 2
-"""Threads for what is no task: plugins are loaded and configured there."""
 
-READING_THREADS: Final = 2
-"""Threads that read long requests: what they do there needs the interpreter's lock, so more do no more."""
-
-EVENTS: Final = "events"
-CONTROL: Final = "control"
-READING: Final = "reading"
-
-
-class ThreadPool(Generic[C]):
+class ThreadPool(Polled[C]):
     """The threads of one server, and what they share.
 
     :param spawn: makes a thread: its pool, its name, its group.
@@ -130,24 +124,14 @@ class ThreadPool(Generic[C]):
         name: str,
         options: Options,
     ) -> None:
-        self.options = options
-        self.log = logs.get_logger()
-        self.notices = Notices(self.log)
-        self.poller = select.epoll()
-        self.wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.poller.register(self.wakeup, select.EPOLLIN)
-        self.connections: dict[int, Connection[C]] = {}
-        self.watched: dict[int, Callable[[], None]] = {}
-        """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
+        super().__init__(options)
         self.waiting: dict[int, Task] = {}
         self.in_flight: dict[Request[C], None] = {}
         """The requests that are not in the leader's hands."""
-        self.paused: dict[Request[C], Connection[C]] = {}
-        """The connections that wait for the answer to a control request, one each."""
-        self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
-        """Those that have it, and those that were lent, for the leader to go on with."""
-        self.reading: Connection[C] | None = None
-        """The connection that the leader read last: its codec may hold more requests."""
+        self.pinged: dict[int, Request[C]] = {}
+        """The requests whose ping is out, by the number of their task."""
+        self.kept: dict[int, Task] = {}
+        """The tasks that are suspended with a callback which could not be sent, since a ping is out."""
         self.active = False
         """Whether the leader is doing something."""
         self.dozing = False
@@ -155,8 +139,8 @@ class ThreadPool(Generic[C]):
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
         self.stopping = threading.Event()
-        self.counts: Counter[str] = Counter()
-        """How often each limit was hit."""
+        self.forked_off = False
+        """Whether this process is a child of the one that the pool serves."""
         self.lock = threading.Lock()
         self.leader: PoolThread | None = None
         threads = options.max_threads
@@ -168,36 +152,13 @@ class ThreadPool(Generic[C]):
         self._spawn_thread = spawn
         self._name = name
         self._numbers = itertools.count(1)
+        close_in_children(self)
 
     # -- connections
 
-    def is_full(self) -> bool:
-        """Whether one more client would be too many; it is to be closed then, and this has been told."""
-        limit = self.options.max_connections
-        if len(self.connections) < limit:
-            return False
-        self.counts["connections_refused"] += 1
-        self.notices.tell(
-            "a connection was refused", f"there are {limit} already: raise -max-connections"
-        )
-        return True
-
-    def add(self, connection: Connection[C]) -> None:
-        """Serve a new client.
-
-        :raises OSError: when the system can watch no more of them; the connection is closed then.
-        """
-        self.connections[connection.fd] = connection
-        try:
-            connection.register()
-        except OSError:
-            self.drop(connection)
-            raise
-
     def drop(self, connection: Connection[C]) -> None:
         """Close a connection; the leader only, or before the leader knows of it."""
-        del self.connections[connection.fd]
-        connection.close()
+        super().drop(connection)
         task = self.waiting.get(connection.asked) if connection.reset else None
         if task is not None and task.peer is connection:
             self.abandon(task, GONE)
@@ -210,31 +171,19 @@ class ThreadPool(Generic[C]):
             self.groups[READING].backlog.append(READING, reading)
             self._assign(READING)
 
-    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
-        """Have the leader call ``ready``, once, when the descriptor is readable; it is closed at the end."""
-        self.watched[descriptor] = ready
-        self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
-
-    def wake_poll(self) -> None:
-        """Let the leader look into its inbox."""
-        os.eventfd_write(self.wakeup, 1)
-
     # -- tasks and requests
-
-    def claim(self, number: int) -> Task | None:
-        """Take a task out of ``waiting``: it is the caller's to go on with.
-
-        :returns: None when it does not wait for a step.
-        """
-        return self.waiting.pop(number, None)
 
     def abandon(self, task: Task, why: str) -> None:
         """Cancel a task that waits for a step which will not come."""
         if self.waiting.pop(task.id, None) is not None:
             assert task.owner is not None
-            self.counts["abandoned"] += 1
-            self.notices.tell("an event was given up that Kong has abandoned", why)
+            self.tell_abandoned(why)
             task.owner.post(Cancel(task, why))
+
+    def tell_abandoned(self, why: str) -> None:
+        """Note that Kong has abandoned an event."""
+        self.counts["abandoned"] += 1
+        self.notices.tell("an event was given up that Kong has abandoned", why)
 
     def is_full_of_tasks(self) -> bool:
         """Whether one more task would be too many."""
@@ -260,11 +209,6 @@ class ThreadPool(Generic[C]):
             self.groups[name].backlog.append(kind, request)
             self._assign(name)
 
-    def pause(self, connection: Connection[C], request: Request[C]) -> None:
-        """Handle nothing more of a connection until a request of its is answered; the leader only."""
-        connection.pause()
-        self.paused[request] = connection
-
     def answer(self, request: Request[C], reply: bytes) -> None:
         """Send the reply to a request; by who has claimed it, on any thread."""
         task = request.task
@@ -274,10 +218,40 @@ class ThreadPool(Generic[C]):
             task.peer = request.peer
             if not request.peer.send(reply, task.id):
                 self.abandon(task, GONE)
-        connection = self.paused.pop(request, None)
-        if connection is not None:
-            self.resumed.put(connection)
-            self.wake_poll()
+        self.resume(request)
+
+    def ponged(self, pong: Pong[C]) -> None:
+        """Go on with a request whose ping was answered; the leader only, which has taken it out of
+        ``pinged``."""
+        request = pong.pinged
+        pong.take_over()
+        request.give_back()
+        ping, task = request.ping, request.task
+        assert ping is not None and task is not None
+        if ping.refused is not None:
+            if request.claim():
+                self.in_flight.pop(request, None)
+                request.peer.send(request.refuse(ping.refused))
+                self.cancel_kept(task, LATE)
+        elif ping.done and request.claim():
+            self.deliver(request)
+
+    def deliver(self, request: Request[C]) -> None:
+        """Send the reply that was kept while a ping was out; by who has claimed it."""
+        task = request.task
+        assert task is not None
+        if request.suspended:
+            task.since = monotonic()
+            self.waiting[task.id] = task
+            self.kept.pop(task.id, None)
+        self.in_flight.pop(request, None)
+        self.answer(request, request.encoded())
+
+    def cancel_kept(self, task: Task, why: str) -> None:
+        """Have a task cancelled whose callback was kept; nothing happens if it was not."""
+        if self.kept.pop(task.id, None) is not None:
+            assert task.owner is not None
+            task.owner.post(Cancel(task, why))
 
     def hand_over(self, request: Request[C], since: float) -> None:
         """Give a request to the thread that owns its task.
@@ -339,11 +313,13 @@ class ThreadPool(Generic[C]):
 
     def _free(self, name: str) -> PoolThread | None:
         """A thread with nothing to do, or None when there may be no more; under the lock."""
+        if self.stopping.is_set():
+            return None
         group = self.groups[name]
         if group.idle:
             return group.idle.pop()
         leaders = int(name == EVENTS)
-        if len(group.threads) < group.limit + leaders:
+        if len(group.threads) < group.limit + group.lost + leaders:
             return self._spawn(name)
         return None
 
@@ -389,11 +365,7 @@ class ThreadPool(Generic[C]):
         """Whether no request is being worked on, and no step can come any more."""
         return not (self.in_flight or self.active or (self.waiting and self.connections))
 
-    def close(self) -> None:
-        """Close what is left, when all threads have ended."""
-        for connection in list(self.connections.values()):
-            self.drop(connection)
-        for descriptor in self.watched:
-            os.close(descriptor)
-        self.poller.close()
-        os.close(self.wakeup)
+    def forked(self) -> None:
+        """Close what belongs to the parent; this is a child."""
+        self.forked_off = True
+        super().forked()

@@ -17,7 +17,7 @@ from time import monotonic
 from typing import Final, Generic
 
 from .connection import Connection
-from .requests import C, Errand
+from .requests import C, Job
 
 PATIENCE: Final = 0.05
 """Seconds to wait for more: a client that writes 16 MiB fills the socket's buffer again in far less."""
@@ -26,7 +26,7 @@ TURN: Final = 0.25
 """Seconds for one connection."""
 
 
-class Reading(Errand, Generic[C]):
+class Reading(Job, Generic[C]):
     """A connection's turn.
 
     :param connection: what was lent.

@@ -5,6 +5,7 @@ settled.  Its states::
 
     RUNNING --> CLAIMED by the worker that ran it, which sends the reply
             --> CLAIMED by the clock (or at the server's end), which has sent a refusal
+            --> PINGED by the clock, which has sent a callback of its own --> RUNNING when Kong's step comes
 
 A claim is an atomic ``list.pop`` (see :mod:`.interrupts`).  What a request does is the business of the
 room above: the runtime calls :meth:`Request.perform` on the right thread, and knows a :class:`Task`, what
@@ -13,9 +14,11 @@ runs in slices on one thread, only by what is here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from .interrupts import Interruptible
+from .usage import Spent
 
 C = TypeVar("C")
 """What a thread keeps for the requests that it runs."""
@@ -29,6 +32,10 @@ LATE: Final = "its time was over"
 
 class Peer(Protocol):
     """Where a reply goes: a connection."""
+
+    @property
+    def pid(self) -> int:
+        """The client's process; 0 when the system does not show it."""
 
     def send(self, data: bytes, asked: int = 0) -> bool:
         """Send a reply.
@@ -56,14 +63,26 @@ class Placement(Protocol):
     def inline(self) -> bool:
         """Whether they share it."""
 
-    def slow_inline(self, now: float) -> None:
-        """Note a slice over :data:`SLOW` on the leader; ``now`` is on the monotonic clock."""
+    @property
+    def open(self) -> bool:
+        """Whether it is not decided that they never share it: then suspended ones are looked at."""
 
-    def blocked(self) -> None:
-        """Note a slice so long that the leader was replaced."""
+    def slow_inline(self, now: float, spent: Spent | None) -> None:
+        """Note a slice over :data:`SLOW` that began on the leader.
 
-    def ended_on_worker(self, slow: bool) -> None:
-        """Note the end of a task on a thread of its own, and whether a slice was slow."""
+        :param now: seconds on the monotonic clock.
+        :param spent: where its time went; None when that is not known.
+        """
+
+    def replaced(self, now: float) -> None:
+        """Note a slice so long that the leader was replaced; ``now`` is on the monotonic clock."""
+
+    def ended_on_worker(self, slow: bool, now: float) -> None:
+        """Note the end of a task on a thread of its own; it may take its time.
+
+        :param slow: whether a slice was slow.
+        :param now: seconds on the monotonic clock.
+        """
 
 
 class Task:
@@ -101,6 +120,15 @@ class Task:
         """Whether it waits for something that may take its time, and is not to be given up early."""
         raise NotImplementedError
 
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one of its requests may take; None for the server's own."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """Tell its placement what it holds where it is suspended; on its thread, which is not the leader."""
+        raise NotImplementedError
+
     def cancel(self, why: str) -> None:
         """End it where it is suspended; on its thread."""
         raise NotImplementedError
@@ -114,12 +142,27 @@ class Task:
         raise NotImplementedError
 
 
-class Work(Interruptible):
-    """Something for a thread to do, in one slice.
+class Ping:
+    """A request whose client is kept waiting: the clock has claimed it and sent a callback in its name.
 
-    ``reply`` is what :meth:`perform` has to say to the client, ``suspended`` whether the task waits for
-    a step afterwards.
+    While that is out nothing may be sent.  The step that answers it brings another peer and message id, and
+    gives the claim back.  ``done`` and ``refused`` are stored before the claim is tried, and looked at after
+    it was given back: whichever comes last finds what the other has left.
     """
+
+    __slots__ = ("done", "refused", "sent")
+
+    def __init__(self) -> None:
+        self.sent = 0.0
+        """When the last one was sent, in seconds on the monotonic clock."""
+        self.done = False
+        """Whether the slice has ended while the ping was out; its reply is kept in the request."""
+        self.refused: str | None = None
+        """Why the request is to be refused when the step comes."""
+
+
+class Work(Interruptible):
+    """Something for a thread to do, in one slice."""
 
     __slots__ = ("reply", "suspended", "task")
 
@@ -127,7 +170,9 @@ class Work(Interruptible):
         super().__init__()
         self.task = task
         self.reply = b""
+        """What :meth:`perform` has to say to the client."""
         self.suspended = False
+        """Whether the task waits for a step after :meth:`perform`."""
 
 
 class Request(Work, Generic[C]):
@@ -137,13 +182,14 @@ class Request(Work, Generic[C]):
     :param task: what it begins or goes on with; None for a control request.
     """
 
-    __slots__ = ("peer", "since")
+    __slots__ = ("peer", "ping", "since")
 
     def __init__(self, peer: Peer, task: Task | None) -> None:
         super().__init__(task)
         self.peer = peer
+        self.ping: Ping | None = None
         self.since = 0.0
-        """When it was given to a thread other than the leader's, on the monotonic clock."""
+        """When it was given to another thread than the leader, on the monotonic clock; 0.0 if it was not."""
 
     def perform(self, context: C) -> None:
         """Run a slice of code that is not ours, and set ``reply`` and ``suspended``.
@@ -152,8 +198,34 @@ class Request(Work, Generic[C]):
         """
         raise NotImplementedError
 
+    def ping_message(self) -> bytes | None:
+        """The callback that keeps the client waiting; None when there is none."""
+        return None
+
+    def encoded(self) -> bytes:
+        """The reply, made anew for the peer and message id that the request has now."""
+        raise NotImplementedError
+
     def refuse(self, why: str) -> bytes:
         """The reply that says that it was not done, and why; by who has claimed it, on any thread."""
+        raise NotImplementedError
+
+
+class Pong(Request[C]):
+    """A step that answers a ping.
+
+    :param peer: who sent it, and is answered from now on.
+    :param pinged: the request that was pinged.
+    """
+
+    __slots__ = ("pinged",)
+
+    def __init__(self, peer: Peer, pinged: Request[C]) -> None:
+        super().__init__(peer, None)
+        self.pinged = pinged
+
+    def take_over(self) -> None:
+        """Give the pinged request this one's peer and message id."""
         raise NotImplementedError
 
 
@@ -172,8 +244,15 @@ class Cancel(Work):
         self.task.cancel(self.why)
 
 
-class Errand:
-    """Something for a worker that is no task's."""
+class Call:
+    """Something of ours is to be called on a thread; it is quick and takes no lock that others hold."""
+
+    def __init__(self, function: Callable[[], object]) -> None:
+        self.function = function
+
+
+class Job:
+    """Something of ours for a worker, which may take its time there, and is no task's."""
 
     def perform(self) -> None:
         """Do it."""
@@ -191,5 +270,5 @@ class Shutdown:
 PROMOTE: Final = Promote()
 SHUTDOWN: Final = Shutdown()
 
-Item: TypeAlias = "Request[Any] | Cancel | Errand | Promote | Shutdown"
+Item: TypeAlias = "Request[Any] | Cancel | Call | Job | Promote | Shutdown"
 """What an inbox holds."""

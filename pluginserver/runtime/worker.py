@@ -16,11 +16,28 @@ import threading
 from time import monotonic
 from typing import Any, Final, Generic
 
+from .. import logs
 from .connection import WRITABLE, Connection, ProtocolError
+from .forks import end_child
 from .interrupts import Cancelled
-from .pool import ThreadPool
-from .requests import LATE, SLOW, C, Cancel, Errand, Item, Promote, Request, Shutdown, Task, Work
+from .pool import GONE, ThreadPool
+from .requests import (
+    LATE,
+    SLOW,
+    C,
+    Call,
+    Cancel,
+    Item,
+    Job,
+    Ping,
+    Pong,
+    Promote,
+    Request,
+    Shutdown,
+    Task,
+)
 from .thread import PoolThread
+from .usage import FRESH, Usage
 
 BATCH: Final = 64
 """Ready connections taken in one poll."""
@@ -43,6 +60,10 @@ class Worker(PoolThread, Generic[C]):
         self._pool = pool
         self._context = context
         self._ended = False
+        self._usage: Usage | None = None
+        """Taken when the slice at hand began, or shortly before; None when nobody wants to know."""
+        self._led = False
+        """Whether that slice began on the leader."""
 
     # -- the thread's life
 
@@ -74,16 +95,16 @@ class Worker(PoolThread, Generic[C]):
     def _leave(self) -> None:
         """Cancel the tasks that wait here, for a step or for their turn."""
         why = "the plugin server stops"
-        waiting = self._pool.waiting
         while not self.inbox.empty():
             work = self.inbox.get_nowait()
             if isinstance(work, (Request, Cancel)):
                 if isinstance(work, Request) and work.claim():
                     self._pool.answer(work, work.refuse(why))
                 self._discard(work, why)
-        for task in list(waiting.values()):
-            if task.owner is self and waiting.pop(task.id, None) is not None:
-                self._cancel(task, why)
+        for table in (self._pool.waiting, self._pool.kept):
+            for task in list(table.values()):
+                if task.owner is self and table.pop(task.id, None) is not None:
+                    self._cancel(task, why)
 
     def _cancel(self, task: Task, why: str) -> None:
         """Cancel a task of this thread's, whatever interrupts that."""
@@ -104,10 +125,12 @@ class Worker(PoolThread, Generic[C]):
         """Do what was posted."""
         if isinstance(work, Promote):
             self._lead()
+        elif isinstance(work, Call):
+            work.function()
         elif isinstance(work, Shutdown):
             self._ended = True
             self.leading = False
-        elif isinstance(work, Errand):
+        elif isinstance(work, Job):
             self.began = monotonic()
             try:
                 work.perform()
@@ -143,11 +166,16 @@ class Worker(PoolThread, Generic[C]):
         self.parked = None
         self.current = work
         self.began = monotonic()
+        self._led = leading
         if leading:
             self.leadership.release()
+        else:
+            self._usage = Usage() if task is not None and task.placement.open else None
         try:
             work.perform(self._context)
         finally:
+            if self._pool.forked_off:
+                end_child("a handler" if task is None else f"a handler of {task.kind}")
             if leading and not self.leadership.acquire(False):
                 self.leading = False
         self._settle()
@@ -159,38 +187,78 @@ class Worker(PoolThread, Generic[C]):
         mine = work.claim()
         if not mine:
             work.acknowledge()
+            logs.release_locks()
+            if isinstance(work, Request) and work.ping is not None and work.ping.refused is None:
+                self._keep(work, work.ping)
+                return
         # From here on no interrupt can come.
         now = monotonic()
-        began, self.began = self.began, 0.0
+        took = now - self.began
+        self.began = 0.0
         self.current = None
         task = work.task
         if task is not None:
-            self._settle_task(work, task, mine, now - began > SLOW, now)
-        if isinstance(work, Request):
-            self._pool.in_flight.pop(work, None)
-            if mine:
-                self._pool.answer(work, work.reply)
-
-    def _settle_task(self, work: Work, task: Task, mine: bool, slow: bool, now: float) -> None:
-        if slow:
-            if self.leading:
-                task.placement.slow_inline(now)
+            if took > SLOW:
+                self._judge(task, took, now)
+            if task.raised is not None:
+                task.report()
+            if mine and work.suspended:
+                task.since = now
+                if not self.leading:
+                    self.parked = task
+                    if task.placement.open:
+                        task.look()
+                self._pool.waiting[task.id] = task
+            elif not mine and type(work) is not Cancel and task.suspended:
+                self._cancel(task, LATE)
             else:
-                task.slow = True
+                self.live -= 1
+                if not self.leading:
+                    task.placement.ended_on_worker(task.slow, now)
+                task.end()
+        if isinstance(work, Request):
+            if work.since:
+                self._pool.in_flight.pop(work, None)
+            if mine and task is not None and work.ping is None:
+                if not work.suspended:
+                    work.peer.send(work.reply)
+                    return
+                task.peer = work.peer
+                if not work.peer.send(work.reply, task.id):
+                    self._pool.abandon(task, GONE)
+            elif mine:
+                self._pool.answer(work, work.reply if task is None else work.encoded())
+
+    def _keep(self, request: Request[Any], ping: Ping) -> None:
+        """Keep the reply of a slice that has ended while a ping is out: Kong's step will want it."""
+        task = request.task
+        assert task is not None
+        self.began = 0.0
+        self.current = None
+        task.slow = True
         if task.raised is not None:
             task.report()
-        if mine and work.suspended:
-            task.since = now
-            if not self.leading:
-                self.parked = task
-            self._pool.waiting[task.id] = task
-        elif not mine and not isinstance(work, Cancel) and task.suspended:
-            self._cancel(task, LATE)
+        if request.suspended:
+            self.parked = task
+            self._pool.kept[task.id] = task
         else:
             self.live -= 1
-            if not self.leading:
-                task.placement.ended_on_worker(task.slow)
+            task.placement.ended_on_worker(True, monotonic())
             task.end()
+        ping.done = True
+        if request.claim():
+            self._pool.deliver(request)
+        elif ping.refused is not None and self._pool.kept.pop(task.id, None) is not None:
+            self._cancel(task, LATE)
+
+    def _judge(self, task: Task, took: float, now: float) -> None:
+        """Tell what is known of a slow slice."""
+        spent = None if self._usage is None else self._usage.spent(took)
+        if self._led:
+            task.placement.slow_inline(now, spent)
+            self._usage = Usage()
+        if not self.leading and (spent is None or took - spent.waited > SLOW):
+            task.slow = True
 
     # -- as the leader
 
@@ -199,6 +267,7 @@ class Worker(PoolThread, Generic[C]):
         self.leadership = threading.Lock()
         self.leadership.acquire()
         self.leading = True
+        self._usage = Usage()
         unfinished = self._pool.reading
         while self.leading:
             try:
@@ -235,6 +304,8 @@ class Worker(PoolThread, Generic[C]):
         pool.active = True
         if pool.dozing:
             pool.wake_clock()
+        if self._usage is None or monotonic() - self._usage.at > FRESH:
+            self._usage = Usage()
         for fd, mask in ready:
             client = pool.connections.get(fd)
             if client is not None:
@@ -282,7 +353,9 @@ class Worker(PoolThread, Generic[C]):
     def _dispatch(self, connection: Connection[C], request: Request[C]) -> None:
         """Run a request here, or give it to the thread that it is for."""
         task = request.task
-        if task is None:
+        if isinstance(request, Pong):
+            self._pool.ponged(request)
+        elif task is None:
             self._pool.pause(connection, request)
             self._pool.submit(request, monotonic())
         elif task.owner is None:

@@ -25,8 +25,9 @@ from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.errors import AttributeValidationNote
 
 from ..errors import ConfigError
+from ..spec.secrets import is_secret
 from ..spec.validators import broken_rule, fits
-from ..spec.wording import NAMES, describe, describe_error
+from ..spec.wording import NAMES, describe, describe_error, is_users_interrupt
 from .annotations import SCALARS, Field, FieldType, KongKeys, fields_of, keys_arguments, parse
 from .infer import jsonable
 
@@ -41,8 +42,6 @@ _EMPTY: Final[dict[str, Callable[[], Any]]] = {
 _PATH: Final = "config"
 _SHOWN: Final = 5
 """How many wrong values one error names."""
-
-_SECRET: Final = ("encrypted", "referenceable")
 
 Hook = Callable[[Any, Any], Any]
 
@@ -60,7 +59,7 @@ def read_object(config: str | bytes) -> dict[str, Any]:
 
     :param config: JSON; bytes that are not UTF-8 become surrogates.
     :returns: the object; an empty text, ``null`` and ``[]`` (Lua's empty table) are the empty one.
-    :raises ConfigError: when it is something else.
+    :raises ConfigError: when it is something else, or holds a lone surrogate, which no answer can carry.
     """
     text = config.decode("utf-8", "surrogateescape") if isinstance(config, bytes) else config
     try:
@@ -71,7 +70,28 @@ def read_object(config: str | bytes) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise ConfigError(f"Decoding config: expected a JSON object, got {describe(value)}")
+    if (place := next(_surrogates(value, _PATH), None)) is not None:
+        raise ConfigError(
+            f"Decoding config: {place}: it holds half of a surrogate pair, which is not text: "
+            "write the whole character"
+        )
     return value
+
+
+def _surrogates(value: Any, path: str) -> Iterator[str]:
+    """The places of texts that cannot be sent; a name that cannot is told by the place of its object."""
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            yield path
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            unnamed = any(_surrogates(name, path))
+            yield from [path] if unnamed else _surrogates(inner, f"{path}.{name}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _surrogates(inner, f"{path}[{number}]")
 
 
 class Decoder:
@@ -177,7 +197,7 @@ class _Record:
             try:
                 _take(field, hook, rules, values.get(field.name), arguments)
             except (ValueError, IterableValidationError, ClassValidationError) as error:
-                hidden = any(field.attributes.get(name) for name in _SECRET)
+                hidden = is_secret(field.attributes)
                 wrong = _Wrong(f"expected {NAMES[field.kind.type]} that fits") if hidden else error
                 note = AttributeValidationNote(field.name, field.name, field.annotation)
                 wrong.__notes__ = [note]  # type: ignore[union-attr, unused-ignore]
@@ -206,7 +226,9 @@ def _take(
 def _build(cls: type, arguments: dict[str, Any]) -> Any:
     try:
         return cls(**arguments)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if is_users_interrupt(error):
+            raise
         raise _Refused(f"{cls.__name__} was refused: {describe_error(error)}") from error
 
 

@@ -22,7 +22,7 @@ import attrs
 from ..errors import SchemaError
 from ..spec.limits import EXACT
 from ..spec.metaschema import check_field, check_fields
-from ..spec.wording import describe_error
+from ..spec.wording import describe_error, safe_repr
 from .annotations import ATTRIBUTES_KEY, Attributes, Field, FieldType, fields_of, parse
 
 PROTOCOLS: Final = (
@@ -167,13 +167,16 @@ def plugin_schema(name: str, fields: object, module: Mapping[str, Any]) -> dict[
 def jsonable(value: Any, lenient: bool = False) -> Any:
     """A Python value as JSON has it: enums as their values, sets and tuples as lists, attrs as maps.
 
-    :param lenient: show what JSON cannot hold as its ``repr`` instead of raising.
+    :param lenient: show what JSON cannot hold as its ``repr``, and a lone surrogate escaped, instead of
+        raising.
     :raises TypeError: for a value that JSON or Kong's numbers cannot hold.
     """
     match value:
         case Enum():
             return jsonable(value.value, lenient)
-        case str() if not lenient and not _is_text(value):
+        case str() if not _is_text(value, lenient):
+            if lenient:
+                return value.encode("utf-8", "backslashreplace").decode()
             raise TypeError(f"{value!a} holds a lone surrogate, which is not text")
         case None | bool() | str():
             return value
@@ -197,13 +200,14 @@ def jsonable(value: Any, lenient: bool = False) -> Any:
             if inner is not None or lenient
         }
     if lenient:
-        return repr(value)
+        return safe_repr(value)
     raise TypeError(f"{value!r} cannot be told to Kong")
 
 
-def _is_text(value: str) -> bool:
+def _is_text(value: str, lenient: bool) -> bool:
+    """Whether UTF-8 has it; leniently also with surrogates that stand for other bytes."""
     try:
-        value.encode()
+        value.encode("utf-8", "surrogateescape" if lenient else "strict")
     except UnicodeEncodeError:
         return False
     return True

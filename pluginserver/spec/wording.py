@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import threading
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -41,11 +42,28 @@ def describe(value: object) -> str:
 
 def describe_error(error: BaseException) -> str:
     """An exception in one line: its type and text, without what attrs' validators put behind it."""
-    text = str(error)
+    try:
+        text = str(error)
+    except Exception:
+        return f"{type(error).__name__} (its text cannot be had)"
     if any(isinstance(argument, attrs.Attribute) for argument in error.args):
         text = str(error.args[0])
     text = " ".join(text.split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def safe_repr(value: object) -> str:
+    """Its ``repr``, whatever that raises."""
+    try:
+        return repr(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def is_users_interrupt(error: BaseException) -> bool:
+    """Whether it is Ctrl-C, which comes in the main thread, and not a plugin's doing."""
+    main = threading.current_thread() is threading.main_thread()
+    return main and isinstance(error, KeyboardInterrupt)
 
 
 def did_you_mean(name: object, known: Collection[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,16 +13,10 @@ import pytest
 from support.driving import drive
 
 from pluginserver.errors import EventEndedError, OutsideEventError, PDKError, PhaseError
-from pluginserver.events.event import (
-    Event,
-    Handler,
-    Outcome,
-    Runners,
-    callback,
-    current,
-    finish,
-    summary,
-)
+from pluginserver.events.callbacks import callback, current, finish
+from pluginserver.events.collection import COLLECTION
+from pluginserver.events.event import Event, Handler, Runners
+from pluginserver.events.outcome import Outcome, summary
 from pluginserver.runtime.interrupts import Cancelled
 from pluginserver.spec.phases import ANSWERING, PHASES
 
@@ -34,7 +29,7 @@ def started(handler: Callable[[], object], phase: str = "access") -> tuple[Runne
     """An event whose handler has been started, its first message, and the runners it runs in."""
     runners = Runners()
     event = Event(7, Handler("p", 2, phase, handler, lambda _event, _error: None))
-    return runners, event, runners.start(event)
+    return runners, event, event.understand(runners.start(event))
 
 
 def test_a_handler_asks_and_gets_what_kong_answers() -> None:
@@ -48,6 +43,50 @@ def test_a_handler_asks_and_gets_what_kong_answers() -> None:
     assert calls == [("kong.request.get_header", ("host",)), ("kong.request.get_path", ())]
     assert got == ["example.com", None]
     assert (ending.call, ending.error, failures) == (None, None, [])
+
+
+class Leaves:
+    """Calls when it is collected, which is not before the collector comes by."""
+
+    def __init__(self, call: Callable[[], object], told: list[BaseException]) -> None:
+        self.call, self.told, self.me = call, told, self
+
+    def __del__(self) -> None:
+        try:
+            self.call()
+        except BaseException as error:
+            self.told.append(error)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: finish(EXIT, 403), lambda: callback("kong.request.get_path")]
+)
+def test_what_one_event_left_to_the_collector_does_not_call_in_another(
+    call: Callable[[], object],
+) -> None:
+    told: list[BaseException] = []
+    gc.collect()
+    drive(lambda: Leaves(call, told) and None)
+
+    def handler() -> None:
+        gc.collect()
+        callback("kong.request.get_host")
+
+    calls, ending, failures = drive(handler, ["a"])
+    assert (calls, ending.call, failures) == ([("kong.request.get_host", ())], None, [])
+    assert [type(error) for error in told] == [OutsideEventError]
+    assert "in a finaliser that the garbage collector ran" in str(told[0])
+
+
+def test_a_collection_whose_end_was_not_told_refuses_nobody() -> None:
+    def handler() -> None:
+        COLLECTION.thread = (
+            threading.get_ident()
+        )  # as an interrupt in the collector's callback leaves it
+        callback("kong.request.get_host")
+
+    calls, _ending, failures = drive(handler, ["a"])
+    assert (calls, failures) == ([("kong.request.get_host", ())], [])
 
 
 def test_a_handler_that_asks_nothing() -> None:
@@ -391,7 +430,7 @@ def test_an_abandoned_event_is_unwound() -> None:
             seen.append("finally")
 
     runners, event, out = started(handler)
-    assert out == ("kong.node.get_id", ())
+    assert out[1:] == ("kong.node.get_id", ())
     assert event.suspended
     event.cancel("Kong went away")
     assert not event.suspended
@@ -470,7 +509,7 @@ def test_a_runner_that_died_is_not_kept() -> None:
     event.runner.throw(greenlet.GreenletExit)
     event.end()
     again = Event(8, Handler("p", 2, "access", lambda: None, lambda *_: None))
-    assert isinstance(runners.start(again), Outcome)
+    assert isinstance(again.understand(runners.start(again)), Outcome)
     assert again.runner is not event.runner
     again.end()
     runners.close()

@@ -22,6 +22,7 @@ import pytest
 
 from pluginserver import logs
 from pluginserver.errors import ConfigError, PluginError, SchemaError, UnknownPluginError
+from pluginserver.logs import logger
 from pluginserver.plugins.registry import Plugin, Plugins
 
 HELLO = """
@@ -103,7 +104,7 @@ def log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[], list[dict[str, Any]]]:
     """Reads the records that were written since the last time."""
-    monkeypatch.setattr(logs, "_configured", None)
+    monkeypatch.setattr(logger, "_configured", None)
     logs.configure("debug", "json")
 
     def read() -> list[dict[str, Any]]:

@@ -23,10 +23,10 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.client import Client, Closed, pack
+from support.client import TIMEOUT, Client, Closed, pack
 
-from pluginserver import PDKError, PluginServer
-from pluginserver.events.event import callback
+from pluginserver import PDKError, PluginServer, logs
+from pluginserver.events.callbacks import callback
 
 CASES = int(os.environ.get("PLUGINSERVER_FUZZ_CASES", "2600"))
 
@@ -113,6 +113,7 @@ def answers(server: PluginServer, data: bytes, requests: int) -> None:
 def quiet(server: PluginServer, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     yield
     lives(server)
+    assert logs.flush(TIMEOUT)
     assert "traceback" not in capfd.readouterr().err.lower()
 
 

@@ -16,7 +16,8 @@ from support.client import Client, Closed, Failed, pack
 from support.paths import WIRE
 
 from pluginserver import Kong, PluginServer
-from pluginserver.events.event import callback
+from pluginserver.events.callbacks import callback
+from pluginserver.rpc import instances
 
 Serve = Callable[..., PluginServer]
 
@@ -63,7 +64,7 @@ def expected(entry: dict[str, Any], result: Any) -> tuple[Any, Any]:
     argument = entry["params"][0]
     if entry["method"] == "plugin.StartInstance":
         config = {"message": "hi", "i": 3, "num": 1.5, "flag": True}
-        assert result["Id"] > 2**50
+        assert 1 <= result["Id"] < 2**31
         assert abs(result["StartTime"] - time.time()) < 600
         return None, {**result, "Name": "py-torture", "Config": config}
     if entry["method"] == "plugin.HandleEvent":
@@ -158,16 +159,39 @@ def test_events_of_a_closed_instance_go_on(client: Client) -> None:
         client.begin(instance)
 
 
-def test_ids_are_never_used_again(serve: Serve) -> None:
+def test_event_ids_are_never_used_again(serve: Serve) -> None:
     seen: list[int] = []
     for _ in range(3):
         server = serve(Plugin)
         with Client(server.socket_path) as client:
+            instance = client.start("py-torture")
             for _ in range(3):
-                seen.append(client.start("py-torture"))
+                seen.append(client.begin(instance)["EventId"])
         server.stop()
     assert sorted(set(seen)) == seen
     assert seen[-1] < 2**53
+
+
+def test_instance_ids_fit_31_bits_and_are_drawn_again_while_in_use(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+    numbers = iter([4, 4, 2**31 - 2, 4, 2**31 - 2, 0, 4])
+
+    def randbelow(limit: int) -> int:
+        drawn.append(limit)
+        return next(numbers)
+
+    monkeypatch.setattr(instances.secrets, "randbelow", randbelow)
+    server = serve(Plugin)
+    with Client(server.socket_path) as client:
+        assert [client.start("py-torture") for _ in range(3)] == [5, 2**31 - 1, 1]
+        event = client.begin(5)["EventId"]
+        client.call("plugin.CloseInstance", 5)
+        numbers = iter([4, 9])
+        assert client.start("py-torture") == 10
+        client.step(event, "end")
+    assert set(drawn) == {2**31 - 1}
 
 
 def test_a_directory_of_plugins_can_be_named_later(client: Client, tmp_path: Path) -> None:

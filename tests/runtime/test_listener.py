@@ -117,8 +117,8 @@ def test_the_longest_path_works(prefix: Path) -> None:
 def test_a_socket_file_that_became_somebody_elses_stays(prefix: Path) -> None:
     path = prefix / "s.sock"
     with PluginServer(path, [Waits]):
-        path.unlink()
-        path.write_text("precious")
+        (prefix / "new").write_text("precious")
+        os.replace(prefix / "new", path)
     assert path.read_text() == "precious"
 
 

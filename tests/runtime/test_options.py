@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 import attrs
 import pytest
 
-from pluginserver.cli.main import OPTIONS
+from pluginserver.cli.main import LISTS, OPTIONS, SWITCHES
 from pluginserver.runtime.options import HELP, OptionArguments, Options
 
 
@@ -30,6 +30,14 @@ from pluginserver.runtime.options import HELP, OptionArguments, Options
         ("grace", -0.1),
         ("grace", "10"),
         ("watch_parent", 1),
+        ("socket_group", "no such group"),
+        ("socket_group", 0),
+        ("allow_user", "no such user"),
+        ("allow_user", ["root", 0]),
+        ("allow_user", [str(2**32 - 1)]),
+        ("fixed_plugins_directory", 1),
+        ("parent", -1),
+        ("parent", True),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> None:
@@ -48,6 +56,10 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         ("callback_timeout", 0.001),
         ("grace", 0),
         ("watch_parent", True),
+        ("socket_group", str(2**32 - 2)),
+        ("allow_user", ()),
+        ("allow_user", ("root", "54321")),
+        ("parent", 0),
     ],
 )
 def test_the_extreme_that_can_work_is_taken(name: str, value: Any) -> None:
@@ -58,4 +70,12 @@ def test_the_fields_are_spelt_alike_wherever_they_are_given() -> None:
     fields = get_type_hints(Options)
     assert get_type_hints(OptionArguments) == fields
     assert list(HELP) == [field.name for field in attrs.fields(Options)]
-    assert {*OPTIONS, "watch_parent"} == set(fields)
+    assert {*OPTIONS, *LISTS, *SWITCHES, "watch_parent"} == set(fields)
+
+
+def test_one_user_is_a_list_of_one() -> None:
+    assert (
+        Options(allow_user="root").allow_user
+        == Options(allow_user=["root"]).allow_user
+        == ("root",)
+    )

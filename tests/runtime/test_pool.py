@@ -12,70 +12,15 @@ from typing import Any
 import pytest
 from greenlet import GreenletExit
 from support.client import TIMEOUT, Client, Closed, Failed, pack
+from support.plugins import asks, eventually, gated, plugin
 
-from pluginserver import Kong, PluginServer
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.errors import PDKError
-from pluginserver.events.event import callback, finish
+from pluginserver.events.callbacks import callback, finish
 from pluginserver.rpc.instances import Instances
 from pluginserver.runtime.thread import PoolThread
 
 Serve = Callable[..., PluginServer]
-
-
-def plugin(
-    access: Callable[[Any, Kong], object],
-    *,
-    name: str = "p",
-    threads: str | None = None,
-    **phases: Callable[[Any, Kong], object],
-) -> type:
-    """A plugin class with the given handlers.
-
-    :param threads: where its events run, when that is not to be judged.
-    """
-    parts = {"name": name, "version": "1.0.0", "priority": 1, "threads": threads}
-    return type("Plugin", (), {**parts, "access": access, **phases})
-
-
-def asks(count: int) -> Callable[[Any, Kong], None]:
-    """A handler that makes callbacks, and says in each what the one before was answered."""
-
-    def access(_self: object, _kong: Kong) -> None:
-        answer = None
-        for number in range(count):
-            answer = callback("kong.test", number, answer)
-
-    return access
-
-
-def gated() -> tuple[threading.Event, threading.Event, Callable[[Any, Kong], None]]:
-    """A handler that blocks while a gate is closed; the gate, which is open, is the first thing.
-
-    The second is set when the handler blocks.
-    """
-    gate, blocked = threading.Event(), threading.Event()
-    gate.set()
-
-    def access(_self: object, _kong: Kong) -> None:
-        if not gate.is_set():
-            blocked.set()
-            assert gate.wait(TIMEOUT)
-
-    return gate, blocked, access
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.001)
-
-
-def make_inline(client: Client, instance: int) -> None:
-    """Run events until the phase is known not to block, so that it runs on the leader."""
-    for _ in range(200):
-        client.play(instance)
 
 
 def test_steps_of_one_event_on_many_connections(serve: Serve) -> None:
@@ -167,11 +112,9 @@ def test_a_step_for_an_event_that_is_running_is_refused(serve: Serve, inline: bo
         assert gate.wait(TIMEOUT)
         kong.call("kong.second")
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared" if inline else "own"))
     with Client(server.socket_path) as one, Client(server.socket_path) as other:
         instance = one.start("p")
-        if inline:
-            make_inline(one, instance)
         gate.clear()
         entered.clear()
         event = one.begin(instance)["EventId"]
@@ -187,10 +130,9 @@ def test_a_step_for_an_event_that_is_running_is_refused(serve: Serve, inline: bo
 def test_a_stuck_leader_is_replaced_and_pipelined_requests_go_on(serve: Serve) -> None:
     gate, blocked, access = gated()
 
-    server = serve(plugin(access), plugin(asks(1), name="q"))
+    server = serve(plugin(access, threads="shared"), plugin(asks(1), name="q"))
     with Client(server.socket_path) as client, Client(server.socket_path) as other:
         blocking, quick = client.start("p"), client.start("q")
-        make_inline(client, blocking)
         gate.clear()
         start = {"InstanceId": blocking, "EventName": "access"}
         burst = [
@@ -256,10 +198,9 @@ def test_suspended_events_of_a_replaced_leader_go_on(serve: Serve) -> None:
             assert gate.wait(TIMEOUT)
         kong.call("kong.end")
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared"))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance = client.start("p")
-        make_inline(client, instance)
         gate.clear()
         events = [client.begin(instance)["EventId"] for _ in range(20)]
         stuck.request("plugin.Step", {"EventId": events[0], "Data": True})
@@ -469,12 +410,9 @@ def test_forgotten_events_of_the_leader_are_given_up(serve: Serve) -> None:
         finally:
             unwound.release()
 
-    server = serve(plugin(access), callback_timeout=1.0)
+    server = serve(plugin(access, threads="shared"), callback_timeout=1.0)
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        make_inline(client, instance)
-        while unwound.acquire(blocking=False):
-            pass
         for _ in range(10):
             client.begin(instance)
         for _ in range(10):
@@ -508,10 +446,9 @@ def test_what_raises_leaves_nothing(serve: Serve) -> None:
         if kong.call("kong.raise?"):
             raise RuntimeError("as it was told")
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared"))
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        make_inline(client, instance)
         threads = threading.active_count()
         for _ in range(300):
             calls = client.play(instance, answers=[True])
@@ -574,11 +511,9 @@ def test_nothing_that_a_handler_raises_ends_more_than_its_event(
                 recurse(0)
             raise error
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared" if inline else "own"))
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        if inline:
-            make_inline(client, instance)
         waiting = client.begin(instance)["EventId"]
         for _ in range(3):
             calls = client.play(instance, answers=[True])
@@ -717,7 +652,7 @@ def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.Monk
     def refuse(_self: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    server = serve(plugin(access), plugin(asks(1), name="q"))
+    server = serve(plugin(access, threads="shared"), plugin(asks(1), name="q"))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance, other = client.start("p"), client.start("q")
         with monkeypatch.context() as patch:
@@ -725,7 +660,6 @@ def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.Monk
             client.request("plugin.HandleEvent", {"InstanceId": other, "EventName": "access"})
             assert stuck.call("plugin.InstanceStatus", other)["Id"] == other
         assert client.step(client.response()[3]["EventId"])["Data"] == "ret"
-        make_inline(client, instance)
         gate.clear()
         with monkeypatch.context() as patch:
             patch.setattr(PoolThread, "start", refuse)
@@ -757,16 +691,16 @@ def test_an_error_of_our_own_costs_one_request(
             client.begin(5)
     with Client(server.socket_path) as client:
         assert client.call("plugin.GetStatus", None)
+    assert logs.flush(TIMEOUT)
     assert "a bug" in capfd.readouterr().err
 
 
 def test_the_watchdog_sleeps_and_wakes(serve: Serve) -> None:
     gate, blocked, access = gated()
 
-    server = serve(plugin(access))
+    server = serve(plugin(access, threads="shared"))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance = client.start("p")
-        make_inline(client, instance)
         for _ in range(3):
             eventually(lambda: server._pool.dozing)
             assert client.play(instance) == []

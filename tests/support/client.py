@@ -34,7 +34,11 @@ class Client:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(TIMEOUT)
-        self.socket.connect(os.fspath(path))
+        try:
+            self.socket.connect(os.fspath(path))
+        except BaseException:
+            self.socket.close()
+            raise
         self._frames = msgpack.Unpacker(
             raw=False, unicode_errors="surrogateescape", strict_map_key=False
         )

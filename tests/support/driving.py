@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pluginserver.events.event import Event, Handler, Outcome, Runners
+from pluginserver.events.event import Event, Handler, Runners
+from pluginserver.events.outcome import Outcome
 
 Calls = list[tuple[str, tuple[Any, ...]]]
 
@@ -29,9 +30,9 @@ def drive(
     calls: Calls = []
     feed = iter(answers)
     runners = Runners()
-    out = runners.start(event)
+    out = event.understand(runners.start(event))
     while isinstance(out, tuple):
-        calls.append(out)
+        calls.append((out[1], out[2]))
         answer = next(feed, None)
         out = event.throw(answer) if isinstance(answer, BaseException) else event.resume(answer)
     event.report()

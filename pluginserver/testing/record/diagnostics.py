@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from ...errors import EventEndedError, PhaseError
-from ...events.event import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
+from ...events.outcome import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
 from ...spec.functions import FUNCTIONS
 from ...spec.phases import PHASES
 from ..kong import lua

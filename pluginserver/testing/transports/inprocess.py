@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import greenlet
@@ -24,9 +24,10 @@ import msgpack
 
 from ...errors import PluginServerError, RPCError
 from ...events.event import Event, Runner
+from ...rpc import replies
 from ...rpc.calls import Context, Control, EventCall
 from ...rpc.instances import Instances
-from ...rpc.methods import Methods, first_id
+from ...rpc.methods import Methods
 from ...runtime.interrupts import Cancelled
 from ...runtime.requests import LATE
 from .base import HandlerFailure, Source
@@ -52,6 +53,8 @@ class _Live:
 class _Nobody:
     """Who would be answered over a socket: here the answer is returned."""
 
+    pid: Final = 0
+
     def send(self, data: bytes, asked: int = 0) -> bool:
         """Not called: nothing here pipelines requests."""
         raise AssertionError(data)
@@ -69,13 +72,17 @@ class InProcess:
         self.on_notification: Callable[[Any, Any], None] = lambda _label, _argument: None
         self._plugins = plugins
         self._failures: list[HandlerFailure] = []
-        self._waiting: dict[int, _Live] = {}
+        self.waiting: dict[int, Event] = {}
+        """The events that wait for a step; the table of methods claims them."""
+        self.pinged: dict[int, Any] = {}
+        """Nothing: a handler that takes long here is under the watchdog's eyes."""
+        self._live: dict[int, _Live] = {}
         self._context = Context()
         self._begin_serving()
 
     def _begin_serving(self) -> None:
-        instances = Instances(first_id(), self._failed)
-        self._methods = Methods(self._plugins.registry, instances, self)
+        self._instances = Instances(self._failed, lambda _what, function: function())
+        self._methods = Methods(self._plugins.registry, self._instances, self)
 
     def load(self, source: Source) -> str:
         """Load a plugin: see :meth:`.transport.Transport.load`."""
@@ -87,18 +94,13 @@ class InProcess:
             request = self._methods.read(_Nobody(), 0, method, [argument])
             if isinstance(request, Control):
                 value = request.function(request.argument)
-                return _unpacked(self._context.pack(value))
+                return _unpacked(replies.result(self._context.pack, 0, value))[3]
         except RPCError as error:
             raise RemoteError(str(error)) from error.__cause__
         except PluginServerError as error:
             raise RemoteError(str(error)) from error
         assert isinstance(request, EventCall)
         return self._advance(request)
-
-    def claim(self, number: int) -> Event | None:
-        """An event that waits for a step; the table of methods asks."""
-        live = self._waiting.get(number)
-        return None if live is None else live.event
 
     def is_running(self, _number: int) -> bool:
         """Never: a request that comes meanwhile finds its thread busy."""
@@ -116,11 +118,13 @@ class InProcess:
 
     def abandon(self, event_id: int) -> None:
         """End an event that waits for a step which will not come."""
-        live = self._waiting.pop(event_id, None)
-        if live is not None:
-            live.event.cancel("Kong no longer waits for it")
+        event = self.waiting.pop(event_id, None)
+        if event is not None:
+            live = self._live.pop(event_id)
+            event.cancel("Kong no longer waits for it")
             self._look_for_greenlets(live)
             live.end()
+            self._instances.tidy()
 
     def handler_failures(self) -> list[HandlerFailure]:
         """What handlers raised and left behind since the last call."""
@@ -129,13 +133,13 @@ class InProcess:
 
     def restart(self) -> None:
         """Forget every instance and event, as a restarted server has."""
-        for event_id in list(self._waiting):
+        for event_id in list(self.waiting):
             self.abandon(event_id)
         self._begin_serving()
 
     def close(self) -> None:
         """Unwind what still waits, and drop the plugins' modules."""
-        for event_id in list(self._waiting):
+        for event_id in list(self.waiting):
             self.abandon(event_id)
         self._plugins.drop()
 
@@ -148,17 +152,19 @@ class InProcess:
         :returns: what the server answers.
         """
         event = request.event
-        live = self._waiting.pop(event.id, None) or _Live(event)
+        live = self._live.pop(event.id, None) or _Live(event)
         in_time = self._perform(live, request)
         if not in_time and event.suspended:
             event.cancel(LATE)
         if in_time:
             event.report()
             if request.suspended:
-                self._waiting[event.id] = live
+                self._live[event.id] = live
+                self.waiting[event.id] = event
         if not request.suspended or not in_time:
             self._look_for_greenlets(live)
             live.end()
+            self._instances.tidy()
         if not in_time:
             raise NoAnswer("timeout", timed_out=True)
         _, _, error, result = _unpacked(request.reply)

@@ -213,7 +213,7 @@ def test_events_that_kong_forgets_are_ended(tmp_path: Path) -> None:
 
 
 def _object(server: InProcess, instance: int) -> object:
-    handler = server._instances.handler(instance, "access")
+    handler = server._methods._instances.handler(instance, "access")
     return handler.call.func.__self__  # type: ignore[attr-defined]
 
 
@@ -233,7 +233,7 @@ def test_values_that_cannot_be_sent(tmp_path: Path) -> None:
         tmp_path,
         """
     def access(self, kong):
-        from pluginserver.events.event import callback, finish
+        from pluginserver.events.callbacks import callback, finish
         try:
             callback("kong.log", object())
         except TypeError as error:

@@ -1,13 +1,26 @@
-"""Threads that may take each other's work, and what waits for one of them."""
+"""Threads that may take each other's work: those for events, for control requests, and for long requests.
+
+The pool's lock guards a group, but for what its docstrings say otherwise.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Generic
+from typing import Final, Generic
 
 from .backlog import Backlog
 from .requests import C
 from .thread import PoolThread
+
+CONTROL_THREADS: Final = 2
+"""Threads for what is no task: plugins are loaded and configured there."""
+
+READING_THREADS: Final = 2
+"""Threads that read long requests: what they do there needs the interpreter's lock, so more do no more."""
+
+EVENTS: Final = "events"
+CONTROL: Final = "control"
+READING: Final = "reading"
 
 
 class Group(Generic[C]):
@@ -20,6 +33,8 @@ class Group(Generic[C]):
     def __init__(self, limit: int, share: int) -> None:
         self.limit = limit
         self.share = share
+        self.lost = 0
+        """How many threads are given up: what runs there cannot be interrupted."""
         self.threads: dict[PoolThread, None] = {}
         self.idle: list[PoolThread] = []
         self.backlog: Backlog[C] = Backlog()

@@ -1,0 +1,113 @@
+"""What the PDK calls: ask Kong for something, or send an event's last message.
+
+Rules kept here:
+
+* a call is judged before anything is sent: outside of an event, after its last message, and in a phase in
+  which Kong would throw it raises, with a sentence that says what to do;
+* a finaliser that the garbage collector runs may be another event's: it cannot call;
+* the event is found by the greenlet that calls: nothing is made for an event but its runner.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, NoReturn
+
+from greenlet import getcurrent
+
+from ..errors import EventEndedError, OutsideEventError, PhaseError
+from ..spec.functions import FUNCTIONS
+from .collection import COLLECTION, in_collection
+from .event import Event, Runner, Unwind
+from .outcome import Outcome
+
+
+def callback(method: str, *args: Any) -> Any:
+    """Ask Kong to call one of its PDK functions, and wait for what comes back.
+
+    :param method: the function's full name, such as ``"kong.request.get_header"``.
+    :param args: its arguments, sent as they are; a None in them cuts off what follows it.
+    :returns: what Kong sent back, decoded from MessagePack; None when it sent nothing.
+    :raises PDKError: when Kong answers with ``StepError``.
+    :raises PhaseError: in a phase in which Kong would throw; nothing is sent.
+    :raises OutsideEventError: where no event runs, and in a finaliser that the garbage collector calls.
+    :raises EventEndedError: after the event's last message.
+    """
+    runner = _runner(method)
+    return runner.ask(runner, method, args)
+
+
+def finish(method: str, *args: Any) -> NoReturn:
+    """Send the event's last message, to which Kong gives no answer, and unwind the handler.
+
+    Arguments and errors are those of :func:`callback`.
+    """
+    event = _runner(method).event
+    assert event is not None
+    event.outcome = Outcome((method, args), how="exited")
+    raise Unwind
+
+
+def current() -> Event:
+    """The event whose handler calls.
+
+    :raises OutsideEventError: where no event runs.
+    """
+    runner = getcurrent()
+    if type(runner) is not Runner:
+        raise _outside("the current event")
+    assert runner.event is not None
+    return runner.event
+
+
+def _runner(method: str) -> Runner:
+    """The runner that calls, if it may call this function now."""
+    runner = getcurrent()
+    if type(runner) is not Runner:
+        raise _outside(method)
+    if COLLECTION.thread and in_collection():
+        raise _in_finaliser(method)
+    event = runner.event
+    assert event is not None
+    if event.outcome is not None:
+        raise _ended(event, method)
+    if method in event.forbidden:
+        raise _forbidden(event, method)
+    return runner
+
+
+def _outside(method: str) -> OutsideEventError:
+    ancestor = getcurrent().parent
+    while ancestor is not None:
+        if type(ancestor) is Runner:
+            return OutsideEventError(
+                f"{method} was called in a greenlet that the plugin made itself: "
+                "call it in the handler's own greenlet"
+            )
+        ancestor = ancestor.parent
+    if threading.current_thread() is threading.main_thread():
+        where = "while no event runs"
+    else:
+        where = f"in the thread {threading.current_thread().name!r}, which runs no event"
+    return OutsideEventError(f"{method} was called {where}: call it in a phase handler")
+
+
+def _in_finaliser(method: str) -> OutsideEventError:
+    return OutsideEventError(
+        f"{method} was called in a finaliser that the garbage collector ran, maybe in another request's"
+        " event: call it in the handler itself"
+    )
+
+
+def _ended(event: Event, method: str) -> EventEndedError:
+    call = event.outcome.call if event.outcome is not None else None
+    after = f"after {call[0]}, which" if call is not None else f"after event {event.id}"
+    return EventEndedError(f"{method} was called {after} ended: Kong no longer listens to it")
+
+
+def _forbidden(event: Event, method: str) -> PhaseError:
+    phase = event.handler.phase
+    unusable = FUNCTIONS[method].unusable
+    if unusable:
+        return PhaseError(f"{method} cannot be called from a plugin server: {unusable}")
+    return PhaseError(f"{method} cannot be called in the {phase} phase: Kong would refuse it")

@@ -1,0 +1,58 @@
+"""The server's own log: one line a record, on stderr.
+
+Kong starts the server as a child and logs its stderr line by line, so a record that holds a line
+break would become several.  In the order in which a record comes through: :mod:`.logger` decides whether
+and where it is written, :mod:`.render` makes a line of it, :mod:`.writer` writes that.  :mod:`.digest` keeps
+what comes again and again from filling the log, :mod:`.adopted` takes on what else a process logs and
+prints.  Each tells the rules that it keeps.
+"""
+
+from __future__ import annotations
+
+from .digest import ErrorDigest, Repeats
+from .logger import Logger, configure, flush, get_logger
+from .render import FORMATS, LEVELS, MAX_FRAMES, MAX_LINE, Format, fold, one_line
+from .writer import BACKLOG, WRITER, release_locks
+
+__all__ = (
+    "BACKLOG",
+    "FORMATS",
+    "LEVELS",
+    "MAX_FRAMES",
+    "MAX_LINE",
+    "WRITER",
+    "ErrorDigest",
+    "Format",
+    "Logger",
+    "Repeats",
+    "adopt",
+    "adopt_output",
+    "configure",
+    "flush",
+    "fold",
+    "get_logger",
+    "one_line",
+    "release_locks",
+)
+
+
+def adopt() -> None:
+    """Let everything else in this process log as the package does.
+
+    For a program that is the server and nothing else, after :func:`configure`.  It takes on *structlog* and
+    :mod:`logging`, as plugins use them, Python's warnings, the exceptions that end a thread or the program,
+    or are raised where nobody can catch them.
+    """
+    from . import adopted
+
+    adopted.adopt()
+
+
+def adopt_output() -> None:
+    """Have what this process prints written in order with its log, a line at a time.
+
+    For the same programs as :func:`adopt`.
+    """
+    from . import adopted
+
+    adopted.adopt_output()

@@ -1,0 +1,44 @@
+"""The processes of clients: which one it is, and how to learn that it has ended.
+
+Rules kept here:
+
+* a process is what the kernel says of the socket (``SO_PEERCRED``), never what a client says;
+* where the kernel does not show it (another namespace of process ids) or it cannot be watched, nobody
+  guesses.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from typing import Final
+
+_CREDENTIALS: Final = struct.Struct("iII")
+"""``struct ucred``: process, user, group."""
+
+
+def peer_process(client: socket.socket) -> int:
+    """The id of the process that connected.
+
+    :returns: 0 when the system does not show it.
+    """
+    try:
+        data = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return 0
+    return max(0, int(_CREDENTIALS.unpack(data)[0]))
+
+
+def open_process(pid: int) -> int | None:
+    """A descriptor that becomes readable when a process ends.
+
+    :param pid: its id.
+    :returns: None when the process cannot be watched, or is not there.
+    """
+    if pid <= 0:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except (OSError, AttributeError):
+        return None

@@ -1,0 +1,69 @@
+"""Plugins for the tests of the runtime, and what such a test waits with."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pluginserver import Kong
+from pluginserver.events.callbacks import callback
+
+from .client import TIMEOUT, Client
+
+
+def plugin(
+    access: Callable[[Any, Kong], object],
+    *,
+    name: str = "p",
+    threads: str | None = None,
+    **phases: Callable[[Any, Kong], object],
+) -> type:
+    """A plugin class with the given handlers.
+
+    :param threads: where its events run, when that is not to be judged.
+    """
+    parts = {"name": name, "version": "1.0.0", "priority": 1, "threads": threads}
+    return type("Plugin", (), {**parts, "access": access, **phases})
+
+
+def asks(count: int) -> Callable[[Any, Kong], None]:
+    """A handler that makes callbacks, and says in each what the one before was answered."""
+
+    def access(_self: object, _kong: Kong) -> None:
+        answer = None
+        for number in range(count):
+            answer = callback("kong.test", number, answer)
+
+    return access
+
+
+def gated() -> tuple[threading.Event, threading.Event, Callable[[Any, Kong], None]]:
+    """A handler that blocks while a gate is closed; the gate, which is open, is the first thing.
+
+    The second is set when the handler blocks.
+    """
+    gate, blocked = threading.Event(), threading.Event()
+    gate.set()
+
+    def access(_self: object, _kong: Kong) -> None:
+        if not gate.is_set():
+            blocked.set()
+            assert gate.wait(TIMEOUT)
+
+    return gate, blocked, access
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread is about to do."""
+    deadline = time.monotonic() + TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.001)
+
+
+def make_inline(client: Client, instance: int) -> None:
+    """Run events until the phase is known not to block, so that it runs on the leader."""
+    for _ in range(200):
+        client.play(instance)
