@@ -15,7 +15,7 @@ import pytest
 from support.client import TIMEOUT, Client, Closed, Failed, pack
 
 from pluginserver import Kong, PluginServer
-from pluginserver.events.event import callback
+from pluginserver.events.callbacks import callback
 from pluginserver.rpc import frames
 from pluginserver.rpc.messagepack import MessagePack
 from pluginserver.runtime import reading
