@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import TIMEOUT
 
-from pluginserver import PluginServer
+from pluginserver import PluginServer, logs
 
 
 @pytest.fixture
@@ -21,6 +22,21 @@ def prefix() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="ps-"))
     yield directory
     shutil.rmtree(directory)
+
+
+@pytest.fixture
+def capfd(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> pytest.CaptureFixture[str]:
+    """pytest's own, which waits for what was logged: that is written on a thread of its own."""
+    read = capfd.readouterr
+
+    def readouterr() -> Any:
+        logs.flush(TIMEOUT)
+        return read()
+
+    monkeypatch.setattr(capfd, "readouterr", readouterr)
+    return capfd
 
 
 def descriptors() -> int:

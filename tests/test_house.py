@@ -48,7 +48,7 @@ LONG: Final = {
 }
 """Functions that may be longer, and why."""
 
-NOT_PRIVATE: Final = {"_exit", "_getframe", "_thread"}
+NOT_PRIVATE: Final = {"_current_frames", "_exit", "_getframe", "_thread"}
 """Names of the standard library that begin with an underscore, and are documented."""
 
 

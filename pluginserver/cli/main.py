@@ -272,19 +272,7 @@ def _common(
     )
     parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
     _add_options(parser)
-    parser.add_argument(
-        "--frozen-timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=FROZEN_TIMEOUT,
-        help="seconds after which the process is killed when C code lets nothing else run; "
-        f"0 for never; default: {FROZEN_TIMEOUT:g}",
-    )
-    parser.add_argument(
-        "--crash-directory",
-        metavar="DIR",
-        help="where the stacks are written then; default: the directory of the socket",
-    )
+    _add_frozen(parser)
     parser.add_argument(
         "--log-level",
         metavar="LEVEL",
@@ -348,6 +336,22 @@ def _shown(name: str, default: Any) -> str:
     if default is None:
         return "that of the process"
     return f"0{default:o}" if name == "socket_mode" else f"{default:g}"
+
+
+def _add_frozen(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--frozen-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=FROZEN_TIMEOUT,
+        help="seconds after which the process is killed when C code lets nothing else run; "
+        f"0 for never; default: {FROZEN_TIMEOUT:g}",
+    )
+    parser.add_argument(
+        "--crash-directory",
+        metavar="DIR",
+        help="where the stacks are written then; default: the directory of the socket",
+    )
 
 
 def _seconds(text: str) -> float:

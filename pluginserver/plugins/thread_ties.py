@@ -30,6 +30,9 @@ from .syntax import Import, Look, deep_tie, look, look_at
 REVIEWED: Final = frozenset({"pluginserver", "attr", "attrs", "structlog", "msgpack", "greenlet"})
 """Packages that use thread-locals or thread numbers, if at all, within a call, never across a callback."""
 
+_NAMELESS: Final = frozenset({"<string>", "<stdin>"})
+"""What Python calls all source that has no name: what is known by it may be somebody else's."""
+
 _OURS: Final = str(Path(__file__).parents[1]) + os.sep
 _INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 
@@ -196,6 +199,8 @@ def _code_files(handler: Any) -> Iterator[str]:
 
 def _generated(frame: FrameType) -> Look | None:
     """What was seen in source that is in no file, such as the methods that attrs makes."""
+    if frame.f_code.co_filename in _NAMELESS:
+        return None
     lines = linecache.getlines(frame.f_code.co_filename, frame.f_globals)
     try:
         return look_at("".join(lines)) if lines else None

@@ -137,10 +137,11 @@ class Instances:
     def placements(self) -> list[Placed]:
         """Where the phases of the plugins that have had an instance run, and why."""
         with self._lock:
-            return [
-                Placed(code.name, phase, placement.name, placement.reason)
+            found = {
+                (code.name, phase): Placed(code.name, phase, placement.name, placement.reason)
                 for (code, phase), placement in self._placements.items()
-            ]
+            }
+        return list(found.values())
 
     def get(self, instance_id: int) -> Instance:
         """The instance with that id.

@@ -38,7 +38,10 @@ def status(plugins: Plugins, instances: Instances, pool: ThreadPool[Any]) -> dic
         "running": len(pool.in_flight),
         "suspended": len(pool.waiting),
         "threads": {name: len(group.threads) for name, group in pool.groups.items()},
-        "placements": [one._asdict() for one in instances.placements()],
+        "placements": {
+            f"{one.plugin}.{one.phase}": f"{one.placement}: {one.reason}"
+            for one in instances.placements()
+        },
         "counts": dict(pool.counts),
     }
 

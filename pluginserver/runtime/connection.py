@@ -310,4 +310,5 @@ class Connection(Generic[C]):
     def forked(self) -> None:
         """Close the socket in a child, where the parent's epoll set must not be touched."""
         self.closed = True
-        self._socket.close()
+        with contextlib.suppress(OSError):  # the listener may have closed it
+            self._socket.close()

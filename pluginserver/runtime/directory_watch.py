@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import logs
+from .forks import close_all, close_in_children
 
 INTERVAL: Final = 1.0
 """Seconds between two calls, where nothing tells of changes or the last call asked for another one."""
@@ -86,6 +87,7 @@ class DirectoryWatch:
         """The directory that was at the path when the descriptor was made."""
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        close_in_children(self)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -96,6 +98,11 @@ class DirectoryWatch:
         self._thread.join()
         self._forget()
         os.close(self._wakeup)
+        self._wakeup = -1
+
+    def forked(self) -> None:
+        """Close what belongs to the parent; this is a child."""
+        close_all(self._wakeup, *filter(None, [self._descriptor]))
 
     def _run(self) -> None:
         while not self._stopping:

@@ -37,6 +37,13 @@ def close_in_children(owner: Owner) -> None:
     _owners.add(owner)
 
 
+def close_all(*descriptors: int) -> None:
+    """Close descriptors, some of which somebody else may have closed already."""
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
 def end_child(what: str) -> NoReturn:
     """End a child that came back from code that is not ours, with a line on stderr.
 

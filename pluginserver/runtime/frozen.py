@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from .. import logs
-from .forks import close_in_children
+from .forks import close_all, close_in_children
 
 INTERVAL: Final = 1.0
 """Seconds between two looks at the CPU time, at the most."""
@@ -99,13 +99,15 @@ class Watcher:
             self._thread.join()
         faulthandler.unregister(DUMP_SIGNAL)
         self._socket.close()
-        os.close(self._stacks)
+        close_all(self._stacks)
+        self._stacks = -1
 
     def forked(self) -> None:
         """Close what belongs to the parent; this is a child."""
         faulthandler.unregister(DUMP_SIGNAL)
         self._socket.close()
-        os.close(self._stacks)
+        close_all(self._stacks)
+        self._stacks = -1
 
     def _answer(self) -> None:
         with contextlib.suppress(OSError):

@@ -18,6 +18,7 @@ from typing import Generic
 
 from .. import logs
 from .connection import Connection
+from .forks import close_all
 from .notices import Notices
 from .options import Options
 from .requests import C, Request
@@ -111,17 +112,15 @@ class Polled(Generic[C]):
         """Close what is left, when all threads have ended."""
         for connection in list(self.connections.values()):
             self.drop(connection)
-        for descriptor in self.watched:
-            os.close(descriptor)
-        with contextlib.suppress(OSError):  # somebody may have closed them
+        with contextlib.suppress(OSError):  # somebody may have closed it
             self.poller.close()
-            os.close(self.wakeup)
+        close_all(self.wakeup, *self.watched)
+        self.wakeup = -1
+        self.watched.clear()
 
     def forked(self) -> None:
         """Close what belongs to the parent; this is a child."""
-        self.poller.close()
         for connection in list(self.connections.values()):
             connection.forked()
-        for descriptor in (self.wakeup, *self.watched):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self.poller.close()
+        close_all(self.wakeup, *self.watched)

@@ -66,6 +66,11 @@ class WatchedListener(Listener):
         if watch is not None:
             watch.stop()
 
+    def forked(self) -> None:
+        """Close what belongs to the parent; this is a child, in which nobody watches."""
+        self._watch = None
+        super().forked()
+
     def release(self) -> None:
         """Close the sockets and remove their file; may be called again."""
         self.stop_watching()

@@ -28,6 +28,8 @@ EVENTS: Final = 64
 class Peer:
     """Keeps what is sent."""
 
+    pid = 0
+
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
@@ -35,11 +37,12 @@ class Peer:
         self.sent.append(data)
 
 
-class Waiting(dict[int, Any]):
-    """The events that wait for a step."""
+class Tasks:
+    """The events that wait for a step; none runs."""
 
-    def claim(self, number: int) -> Any:
-        return self.pop(number, None)
+    def __init__(self) -> None:
+        self.waiting: dict[int, Any] = {}
+        self.pinged: dict[int, Any] = {}
 
     def is_running(self, _number: int) -> bool:
         return False
@@ -50,7 +53,7 @@ class Harness:
 
     def __init__(self) -> None:
         from pluginserver import PDKError
-        from pluginserver.events.event import callback
+        from pluginserver.events.callbacks import callback
         from pluginserver.plugins import Plugins
         from pluginserver.rpc import methods
         from pluginserver.rpc.calls import Context
@@ -80,10 +83,10 @@ class Harness:
         from pluginserver.rpc.methods import Methods
         from pluginserver.runtime.connection import ProtocolError
 
-        instances = Instances(1, lambda _event, _error: None)
+        instances = Instances(lambda _event, _error: None, lambda _what, _function: None)
         instances.start(self._plugins.get("fuzzed"), "{}")
-        waiting, peer = Waiting(), Peer()
-        codec = MessagePack(Methods(self._plugins, instances, waiting, fixed_directory="fuzzing"))
+        tasks, peer = Tasks(), Peer()
+        codec = MessagePack(Methods(self._plugins, instances, tasks, fixed_directory="fuzzing"))
         try:
             for half in (data[: len(data) // 2], data[len(data) // 2 :]):
                 codec.feed(half)
@@ -91,21 +94,21 @@ class Harness:
                     request: Any = codec.request(peer)  # type: ignore[arg-type]
                     if request is None:
                         break
-                    self._perform(request, peer, waiting)
+                    self._perform(request, peer, tasks)
         except ProtocolError:
             pass
-        for event in waiting.values():
+        for event in tasks.waiting.values():
             event.cancel("the input is over")
             event.end()
         for reply in peer.sent:
             self._look(reply)
 
-    def _perform(self, request: Any, peer: Peer, waiting: Waiting) -> None:
+    def _perform(self, request: Any, peer: Peer, tasks: Tasks) -> None:
         request.perform(self._context)
         peer.send(request.reply)
         event = request.task
         if request.suspended:
-            waiting[event.id] = event
+            tasks.waiting[event.id] = event
         elif event is not None:
             event.end()
 

@@ -70,7 +70,11 @@ def test_a_frozen_process_is_killed_and_the_next_start_tells_where_the_stacks_ar
         (line,) = [line for line in server.lines if "it was killed" in line]
     (report,) = prefix.glob("s-frozen-*")
     assert str(report) in line
-    assert "froze.py" in report.read_text()
+    if sys.version_info < (
+        3,
+        14,
+    ):  # which writes the stack of the thread that the signal meets, and no other
+        assert "froze.py" in report.read_text()
     with serving(plugins, prefix) as server:
         told = report.with_suffix(".txt")
         assert [line for line in server.lines if str(told) in line]
@@ -161,7 +165,7 @@ def test_sigusr2_tells_the_status(plugins: Path, prefix: Path) -> None:
         client.begin(client.start("hello"))
         server.signal(signal.SIGUSR2)
         server.wait_for('"status"')
-        for part in ('"instances": {"hello": 1}', '"suspended": 1', '"hello.access": "own"'):
+        for part in ('"instances": {"hello": 1}', '"suspended": 1', '"hello.access": "trial: '):
             assert part in server.lines[-1]
 
 

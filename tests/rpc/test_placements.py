@@ -205,7 +205,7 @@ def test_a_phase_that_is_quick_and_tied_to_nothing_shares_a_thread(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(logs, "_configured", None)
+    monkeypatch.setattr("pluginserver.logs.logger._configured", None)
     logs.configure("info")
     server = serve(
         write("""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -54,27 +54,37 @@ def test_what_was_before_the_slice_does_not_count() -> None:
     assert start.spent(0.0) == (0.0, 0.0, 0.0)
 
 
-@needs_schedstat
-def test_a_thread_that_waits_for_the_interpreter_beside_one_that_computes_is_not() -> None:
-    over = threading.Event()
+@pytest.mark.parametrize(
+    ("own", "waited", "process", "expected"),
+    [
+        (0.001, 0.0, 0.001, Spent(0.001, 0.007, 0.0)),  # it slept
+        (0.008, 0.0, 0.008, Spent(0.008, 0.0, 0.0)),  # it computed
+        (0.001, 0.0, 0.008, Spent(0.001, 0.0, 0.0)),  # another thread had the interpreter's lock
+        (0.001, 0.007, 0.001, Spent(0.001, 0.0, 0.007)),  # other processes had the processors
+        (0.002, 0.003, 0.004, Spent(0.002, 0.001, 0.003)),
+        (0.004, 0.005, 0.020, Spent(0.004, 0.0, 0.005)),
+    ],
+)
+def test_where_the_time_of_a_slice_went(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    own: float,
+    waited: float,
+    process: float,
+    expected: Spent,
+) -> None:
+    file = tmp_path / "schedstat"
+    monkeypatch.setattr(usage, "SCHEDSTAT", str(file))
 
-    def run() -> None:
-        while not over.is_set():
-            sum(range(100))
+    def reads(at: float, own: float, waited: float, process: float) -> None:
+        file.write_text(f"{round((7 + own) * 1e9)} {round((3 + waited) * 1e9)} 12\n")
+        monkeypatch.setattr(usage, "monotonic", lambda: 1000 + at)
+        monkeypatch.setattr(usage, "process_time", lambda: 20 + process)
 
-    def give_away() -> None:
-        for _ in range(20):
-            time.sleep(0)  # gives the interpreter away, and waits 5 ms to get it back
-
-    neighbour = threading.Thread(target=run)
-    neighbour.start()
-    try:
-        took, spent = measured(give_away)
-    finally:
-        over.set()
-        neighbour.join()
-    assert took > 0.05
-    assert spent.blocked < took / 2
+    reads(0, 0, 0, 0)
+    start = Usage()
+    reads(0.008, own, waited, process)
+    assert start.spent(0.008) == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("file", ["/proc/absent", "/dev/null"])
