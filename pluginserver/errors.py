@@ -10,6 +10,16 @@ Rules kept here:
 
 from __future__ import annotations
 
+from typing import Final
+
+MAX_TEXT: Final = 4096
+"""Characters of an error's text that are sent or logged: it is read by people, line by line."""
+
+
+def cut(text: str) -> str:
+    """A text of at most :data:`MAX_TEXT` characters."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
+
 
 class PluginServerError(Exception):
     """Base of every error that a user of the package can cause."""

@@ -249,6 +249,7 @@ class PluginServer(WatchedListener):
             self.stop_accepting()
             self._close_instances()
             self._digest.flush(everything=True)
+            self._pool.notices.flush(everything=True)
             self.left = self._clock.stop()
             for name in self.left:
                 _log.error(f"the thread {name} could not be ended: its handler does not return")
@@ -343,6 +344,9 @@ class PluginServer(WatchedListener):
 
     def process_request(self, request: Any, _client_address: Any) -> None:
         """Give a new client to the leader; Kong is told at once which process it talks to."""
+        if self._pool.is_full():
+            request.close()
+            return
         connection = Connection(request, self._pool.poller, MessagePack(self._methods))
         connection.send(self._greeting)
         try:

@@ -43,7 +43,7 @@ FROZEN_TIMEOUT: Final = 30.0
 
 OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
-    "max_threads": ("N", int),
+    **{name: ("N", int) for name in HELP if name.startswith("max_")},
     "parent": ("PID", int),
     "socket_mode": ("MODE", lambda text: int(text, 8)),
     "socket_group": ("GROUP", str),

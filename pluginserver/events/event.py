@@ -35,6 +35,7 @@ from typing import Any, Final
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from ..errors import ForeignSwitchError, PDKError
+from ..logs import Repeats
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Task
 from ..spec.functions import FORBIDDEN
@@ -94,6 +95,7 @@ class Handler:
         "phase",
         "placement",
         "plugin",
+        "refusals",
         "request_timeout",
         "used",
     )
@@ -125,6 +127,8 @@ class Handler:
         event was put in: of two threads at least one sees what the other did."""
         self.used = False
         """Whether an event has begun since somebody looked."""
+        self.refusals = Repeats()
+        """Why events were refused, so that each reason is logged once a minute."""
 
     def refusal(self, text: str, how: str = "refused") -> Outcome:
         """How an event ends that came to no good end of its own; ``text`` says why.
@@ -161,6 +165,7 @@ class Event(Task):
         self.kind = handler.plugin
         self.placement = handler.placement
         self.owner = None
+        self.peer = None
         self.since = 0.0
         self.slow = False
         self.raised = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Any, Final, TypeAlias
 
+from ..errors import cut
+
 EXIT: Final = "kong.response.exit"
 ERROR: Final = "kong.response.error"
 LOG_ERROR: Final = "kong.log.err"
@@ -53,7 +55,7 @@ def summary(plugin: str, phase: str, error: BaseException) -> str:
 def describe(error: BaseException) -> str:
     """An exception's type and text in one line, whatever its own methods raise."""
     try:
-        return " ".join("".join(traceback.format_exception_only(error)).split())
+        return cut(" ".join("".join(traceback.format_exception_only(error)).split()))
     except Exception:
         return f"{type(error).__name__} (its text cannot be had)"
 

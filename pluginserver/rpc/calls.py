@@ -26,6 +26,9 @@ from .frames import packer
 PING: Final = "kong.nginx.get_subsystem"
 """Legal in every phase, without arguments, and without an effect."""
 
+LARGE: Final = 256 * 1024
+"""Bytes of a reply after which its encoder is replaced, because an encoder's buffer never shrinks."""
+
 
 class Context:
     """What requests need of their thread: its encoder and its runners."""
@@ -35,6 +38,10 @@ class Context:
     def __init__(self) -> None:
         self.pack = packer()
         self.runners = Runners()
+
+    def renew(self) -> None:
+        """Take another encoder, after a large reply."""
+        self.pack = packer()
 
 
 class EventCall(Request[Context]):
@@ -83,6 +90,8 @@ class EventCall(Request[Context]):
                         context.pack, self.message_id, event.id, out[1], out[2]
                     )
                     self.suspended = True
+                    if len(self.reply) > LARGE:
+                        context.renew()
                     return
                 except replies.PACK_ERRORS as error:
                     out = self.value = event.throw(replies.unsendable(out[1], error))
@@ -92,6 +101,8 @@ class EventCall(Request[Context]):
         except BaseException as error:
             out = self.value = event.broke(error)
         self.reply = replies.ended(context.pack, self.message_id, event, out)
+        if len(self.reply) > LARGE:
+            context.renew()
 
     def ping_message(self) -> bytes:
         """A callback that is legal in every phase, and that nobody's handler has made."""
@@ -109,14 +120,18 @@ class EventCall(Request[Context]):
         event = self.event
         reply = self.refusal(why)
         assert event.outcome is not None
-        answered = "the client gets a 500" if event.outcome.call else "the request went on"
-        get_logger().error(
-            f"{why}: the request was answered without it, {answered}",
-            plugin=event.handler.plugin,
-            phase=event.handler.phase,
-            instance=event.handler.instance_id,
-            event=event.id,
-        )
+        handler = event.handler
+        repeats = handler.refusals.note(why)
+        if repeats is not None:
+            answered = "the client gets a 500" if event.outcome.call else "the request went on"
+            get_logger().error(
+                f"{why}: the request was answered without it, {answered}",
+                plugin=handler.plugin,
+                phase=handler.phase,
+                instance=handler.instance_id,
+                event=event.id,
+                repeats=repeats,
+            )
         return reply
 
     def refusal(self, why: str) -> bytes:

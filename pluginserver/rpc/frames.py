@@ -6,35 +6,51 @@
 
 Rules kept here:
 
-* bytes arrive cut anywhere, many frames in one piece or one frame in many; what is decoded does
-  not depend on the cuts;
+* bytes arrive cut anywhere, many frames in one piece or one frame in many; what is decoded, and what
+  is refused, does not depend on the cuts;
 * text that is not UTF-8 travels as str: it is decoded, and encoded again, with surrogate escapes;
   binary is bytes, both ways;
 * what is not a request is a :class:`FrameError`, after which the decoder is of no more use: nobody
   can tell where the next frame begins;
-* no frame may take more memory than :data:`MAX_FRAME`, and no length that a frame merely announces
-  is believed beyond :data:`MAX_ITEMS`.
+* a frame is decoded when it has arrived whole; until then it takes the memory of its bytes (see
+  :mod:`.scan`), and a decoder without an unfinished frame holds nothing;
+* no call into C takes long: see :mod:`.pieces`.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgpack
 
 from ..runtime.connection import ProtocolError
+from . import pieces
+from .scan import Large, Limits, ScanError, Scanner
+from .shown import shown
 
-MAX_FRAME: Final = 100 * 1024 * 1024
-"""Bytes; msgpack's own default.  A request carries a body whole, and Kong limits bodies itself."""
+MAX_FRAME: Final = 64 * 1024 * 1024
+"""Bytes from the end of the frame before.  A request carries a body whole; Kong's own client needs a
+minute and more for 16 MiB, so nothing that works is larger."""
 
-MAX_ITEMS: Final = 1024 * 1024
-"""Entries of one array or map: an array's memory is taken when its header is read."""
+MAX_CONTAINERS: Final = 65_536
+MAX_ENTRIES: Final = 1024 * 1024
+"""Arrays and maps of a frame, and what they hold in all, a key and its value as two: 42 MiB of empty
+maps would become 3 GB of objects.  With these limits a frame stays under 256 MiB."""
+
+SMALL: Final = 64 * 1024
+"""Bytes of a frame that is decoded in one call."""
 
 _INITIAL_BUFFER: Final = 4096
-_LARGE_FRAME: Final = 1024 * 1024
-"""A decoder that held a frame of this size is replaced, because its buffer never shrinks."""
+_AS_TEXT: Final[dict[str, Any]] = {
+    "raw": False,
+    "unicode_errors": "surrogateescape",
+    "strict_map_key": False,
+}
+_SMALL_ITEMS: Final = 1024
+"""Entries of one array or map that are believed in a frame that has not been scanned: an array's
+memory is taken when its header is read."""
 
 
 class FrameError(ProtocolError):
@@ -44,38 +60,34 @@ class FrameError(ProtocolError):
 class Decoder:
     """Bytes in, requests out."""
 
-    __slots__ = ("_fed", "_held", "_pieces", "_start", "_unpacker")
+    __slots__ = ("_buffer", "_decoded", "_fresh", "_scanner")
 
     def __init__(self) -> None:
-        self._restart()
+        self._fresh: bytes | None = None
+        """What arrived when nothing was held: nearly always one whole frame."""
+        self._buffer: bytearray | None = None
+        """What is held of frames that were not whole, or not alone, when they arrived."""
+        self._scanner: Scanner | None = None
+        self._decoded: list[Any] = []
+        """The next frame, if :meth:`prepare` has decoded it."""
 
-    def _restart(self) -> None:
-        self._fed = 0
-        self._held = 0
-        self._pieces: deque[bytes] = deque()
-        """What was fed since :attr:`_start`: msgpack does not give back the bytes of an unfinished frame."""
-        self._start = 0
-        self._unpacker = msgpack.Unpacker(
-            raw=False,
-            unicode_errors="surrogateescape",
-            strict_map_key=False,
-            read_size=_INITIAL_BUFFER,
-            max_buffer_size=MAX_FRAME,
-            max_array_len=MAX_ITEMS,
-            max_map_len=MAX_ITEMS,
-        )
+    def pending(self) -> int:
+        """How many bytes there are of requests that :meth:`request` has not given out."""
+        return len(self._fresh or b"") + len(self._buffer or b"")
 
     def feed(self, data: bytes) -> None:
         """Take what arrived.
 
         :raises FrameError: when the frame at hand grows beyond :data:`MAX_FRAME`.
         """
-        try:
-            self._unpacker.feed(data)
-        except msgpack.BufferFull:
-            raise FrameError(f"a frame is larger than {MAX_FRAME} bytes") from None
-        self._fed += len(data)
-        self._pieces.append(data)
+        if self._buffer is None and self._fresh is None and len(data) <= SMALL <= MAX_FRAME:
+            self._fresh = data
+            return
+        self._hold()
+        assert self._buffer is not None
+        self._buffer += data
+        if len(self._buffer) > MAX_FRAME and self._end() is None:
+            raise FrameError(f"a frame is larger than {MAX_FRAME} bytes")
 
     def request(self) -> tuple[int, Any, Any] | None:
         """The next request.
@@ -83,53 +95,140 @@ class Decoder:
         :returns: message id, method and params as they came (any type), or None until more is fed.
         :raises FrameError: for bytes that are not MessagePack, and for a frame that is not a request.
         """
-        unpacker = self._unpacker
-        if unpacker.tell() == self._fed:
-            return None
-        try:
-            frame = unpacker.unpack()
-        except msgpack.OutOfData:
-            return None
-        except Exception as error:
-            reason = str(error) or type(error).__name__
-            raise FrameError(f"the bytes are not MessagePack: {reason}") from None
-        end = unpacker.tell()
-        if end == self._fed:
-            self._pieces.clear()
-            self._start = end
+        fresh = self._fresh
+        if fresh is not None:
+            try:
+                frame = msgpack.unpackb(
+                    fresh,
+                    raw=False,
+                    unicode_errors="surrogateescape",
+                    strict_map_key=False,
+                    max_array_len=_SMALL_ITEMS,
+                    max_map_len=_SMALL_ITEMS,
+                )
+                self._fresh = None
+            except Exception:
+                if not self.prepare():
+                    return None
+                frame = self._decoded.pop()
+        elif (self._buffer is not None or self._decoded) and self.prepare():
+            frame = self._decoded.pop()
         else:
-            self._forget(end)
-        if end - self._held > _LARGE_FRAME and end == self._fed:
-            self._restart()
-        else:
-            self._held = end
+            return None
         if type(frame) is list and len(frame) == 4:
             kind, message_id, method, params = frame
             if type(kind) is int and kind == 0 and type(message_id) is int and message_id >= 0:
                 return message_id, method, params
-        raise FrameError(f"the frame is not a request [0, msgid, method, params]: {frame!r:.200}")
+        raise FrameError(
+            f"the frame is not a request [0, msgid, method, params]: {shown(frame, 200)}"
+        )
 
-    def _forget(self, end: int) -> None:
-        """Keep no piece that has been decoded whole."""
-        pieces = self._pieces
-        while pieces and self._start + len(pieces[0]) <= end:
-            self._start += len(pieces.popleft())
+    def prepare(self) -> bool:
+        """Decode the next frame, if it has arrived whole: for another thread than the one that asks for it.
+
+        :raises FrameError: for bytes that are not MessagePack.
+        """
+        if self._decoded:
+            return True
+        if not self.pending():
+            return False
+        self._hold()
+        end = self._end()
+        if end is None:
+            return False
+        assert self._buffer is not None and self._scanner is not None
+        try:
+            if end <= SMALL:
+                frame = msgpack.unpackb(
+                    bytes(memoryview(self._buffer)[:end]),
+                    **_AS_TEXT,
+                )
+            else:
+                frame = _decode(self._buffer, end, self._scanner.large)
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise FrameError(f"the bytes are not MessagePack: {reason}") from None
+        del self._buffer[:end]
+        self._scanner = None
+        if not self._buffer:
+            self._buffer = None
+        self._decoded.append(frame)
+        return True
 
     def unread(self) -> bytes:
-        """What was fed after the last frame that was decoded."""
-        return b"".join(self._pieces)[self._held - self._start :]
+        """What was fed and :meth:`request` has not given out; a frame that is decoded is encoded again."""
+        decoded = [msgpack.packb(one, unicode_errors="surrogateescape") for one in self._decoded]
+        return b"".join([*decoded, self._buffer or b"", self._fresh or b""])
+
+    def _hold(self) -> None:
+        """Have what arrived in the buffer."""
+        if self._buffer is None:
+            self._buffer = bytearray()
+        if self._fresh is not None:
+            self._buffer += self._fresh
+            self._fresh = None
+
+    def _end(self) -> int | None:
+        """Where the frame at hand ends in the buffer; None when it is not whole."""
+        assert self._buffer is not None
+        if self._scanner is None:
+            self._scanner = Scanner(Limits(MAX_FRAME, MAX_CONTAINERS, MAX_ENTRIES))
+        try:
+            return self._scanner.end(self._buffer)
+        except ScanError as error:
+            raise FrameError(str(error)) from None
+
+
+def _decode(data: bytearray, end: int, large: list[Large]) -> Any:
+    """A frame of which :class:`Scanner` has said that it is whole, in pieces.
+
+    Each long string is decoded apart, and stands in the frame as an extension that nobody else can know.
+    """
+    mark = os.urandom(16)
+    strings: list[str | bytes] = []
+
+    def extension(code: int, content: bytes) -> Any:
+        if content.startswith(mark):
+            return strings[content[-1]]
+        return msgpack.ExtType(code, content)
+
+    unpacker = msgpack.Unpacker(
+        **_AS_TEXT,
+        ext_hook=extension,
+        read_size=_INITIAL_BUFFER,
+        max_buffer_size=MAX_FRAME,
+        max_array_len=MAX_ENTRIES,
+        max_map_len=MAX_ENTRIES,
+        max_ext_len=MAX_FRAME,
+    )
+    with memoryview(data) as view:
+        begin = 0
+        for string in [*large, Large(end, end, end, False)]:
+            for start in range(begin, string.header, SMALL):
+                unpacker.feed(view[start : min(start + SMALL, string.header)])
+                try:
+                    return unpacker.unpack()
+                except msgpack.OutOfData:
+                    continue
+            if string.header < end:
+                content = view[string.start : string.end]
+                unpacker.feed(msgpack.packb(msgpack.ExtType(0, mark + bytes([len(strings)]))))
+                strings.append(pieces.decode(content) if string.text else bytes(content))
+            begin = string.end
+    return unpacker.unpack()
 
 
 def packer() -> Callable[[Any], bytes]:
     """An encoder for the use of one thread.
 
     What it returns takes a value and gives its MessagePack bytes; it raises TypeError, ValueError
-    or OverflowError for a value that MessagePack cannot carry.
+    or OverflowError for a value that MessagePack cannot carry, and :class:`~.pieces.LongText` for one
+    that is to be given to :func:`.pieces.encode`.
     """
     pack: Callable[[Any], bytes] = msgpack.Packer(
         autoreset=True,
         use_bin_type=True,
-        unicode_errors="surrogateescape",
+        unicode_errors=pieces.ERRORS,
         buf_size=_INITIAL_BUFFER,
     ).pack
     return pack

@@ -73,18 +73,19 @@ class _Caller:
         self._handover = handover
         self._number = number
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, asked: int = 0) -> bool:
         """Not counted: nothing was begun for it."""
-        self._handover.reply(self._number, data)
+        return self._handover.reply(self._number, data)
 
     def expect(self) -> None:
         """Count it; on the thread of the link."""
         self._handover.running.add(self._number)
 
-    def answer(self, data: bytes) -> None:
+    def answer(self, data: bytes, asked: int = 0) -> bool:
         """Send the reply, and count it out."""
-        self._handover.reply(self._number, data)
+        sent = self._handover.reply(self._number, data)
         self._handover.running.discard(self._number)
+        return sent
 
 
 class Handover:
@@ -317,12 +318,16 @@ class Handover:
             caller.expect()
             self._pool.hand_over(request, monotonic())
 
-    def reply(self, number: int, data: bytes) -> None:
-        """Send what a step is answered; from any thread."""
+    def reply(self, number: int, data: bytes) -> bool:
+        """Send what a step is answered; from any thread.
+
+        :returns: False when the successor is gone, and its clients with it.
+        """
         try:
             self._link.send("reply", number, data)
         except LinkError:
-            return
+            return False
+        return True
 
 
 def _told(instance: Instance) -> list[Any]:

@@ -40,6 +40,7 @@ from ..plugins.plugin import Configured
 from ..plugins.registry import Plugin
 from .clients import UNSEEN, Client
 from .instance import Asked, Instance
+from .shown import shown
 
 MAX_ID: Final = 2**31 - 1
 """The largest id: what a client's signed 32 bits can hold."""
@@ -393,4 +394,4 @@ def _configured(plugin: Plugin, config: str | bytes, refused: ConfigError) -> Co
 
 def none(instance_id: object) -> RPCError:
     """The error for an id that there is no instance of, in the words that Kong looks for."""
-    return RPCError(f"No plugin instance {instance_id!r:.40}")
+    return RPCError(f"No plugin instance {shown(instance_id, 40)}")

@@ -21,7 +21,7 @@ class MessagePack:
     :param methods: what can be called.
     """
 
-    __slots__ = ("_methods", "_next", "feed", "unhandled")
+    __slots__ = ("_methods", "_next", "feed", "pending", "prepare", "unhandled")
 
     def __init__(self, methods: Methods) -> None:
         decoder = Decoder()
@@ -31,6 +31,10 @@ class MessagePack:
         """Take what arrived."""
         self.unhandled: Final = decoder.unread
         """What was fed and has become no request yet."""
+        self.pending: Final = decoder.pending
+        """How many bytes there are of requests that have not been given out."""
+        self.prepare: Final = decoder.prepare
+        """Decode the next request, if it has arrived whole."""
 
     def request(self, peer: Peer) -> Request[Context] | None:
         """The next request that has arrived whole and is not answered yet.

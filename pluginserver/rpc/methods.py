@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
 
-from ..errors import PDKError, RPCError
+from ..errors import MAX_TEXT, PDKError, RPCError, cut
 from ..events.event import Event
 from ..plugins.registry import Plugins
 from ..runtime.requests import Peer, Request
@@ -29,6 +29,10 @@ from .calls import Context, Control, EventCall, EventPong
 from .clients import UNSEEN, Clients
 from .instances import Instances, none
 from .link import TAKE_OVER
+from .shown import shown
+
+MAX_NAME: Final = 4096
+"""Characters of a plugin's name, a phase or a directory: what Linux takes for a path."""
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 
@@ -138,7 +142,7 @@ class Methods:
     def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> EventCall | None:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
-        if type(phase) is not str:
+        if type(phase) is not str or len(phase) > MAX_NAME:
             phase = _string("EventName", phase)
         try:
             handler = self._instances.handler(instance_id, phase)
@@ -178,7 +182,7 @@ class Methods:
                 return None
             raise RPCError(f"No running event {event_id}")
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
-            error = PDKError(_text(data or ""))
+            error = PDKError(_text((data or "")[:MAX_TEXT]))
             return EventCall(peer, message_id, event, event.runner.throw, error)
         return EventCall(peer, message_id, event, event.runner.switch, data)
 
@@ -238,6 +242,7 @@ def first_id() -> int:
 def _no_method(method: Any) -> RPCError:
     if not isinstance(method, str):
         return RPCError(f"rpc: service/method request ill-formed: {_shown(method)}")
+    method = cut(method)
     service, dot, _ = method.rpartition(".")
     if not dot:
         return RPCError(f"rpc: service/method request ill-formed: {method}")
@@ -265,6 +270,8 @@ def _string(what: str, value: Any) -> str:
     value = "" if value is None else _text(value)
     if not isinstance(value, str):
         raise RPCError(f"{what} must be a string, got {_shown(value)}")
+    if len(value) > MAX_NAME:
+        raise RPCError(f"{what} is {len(value)} characters long, and {MAX_NAME} are the most")
     return value
 
 
@@ -277,4 +284,4 @@ def _integer(what: str, value: Any) -> int:
 
 
 def _shown(value: Any) -> str:
-    return f"{value!r:.80} ({type(value).__name__})"
+    return f"{shown(value, 80)} ({type(value).__name__})"

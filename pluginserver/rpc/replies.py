@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from ..errors import cut
 from ..events.event import Event
 from ..events.outcome import Outcome, describe
+from . import pieces
 
 Pack: TypeAlias = Callable[[Any], bytes]
 
@@ -26,14 +28,18 @@ def result(pack: Pack, message_id: int, value: Any) -> bytes:
 
     :raises TypeError, ValueError, OverflowError: for a value that cannot be carried.
     """
-    return pack([1, message_id, None, value])
+    try:
+        return pack([1, message_id, None, value])
+    except pieces.LongText:
+        return pieces.encode(pack, [1, message_id, None, value])
 
 
 def failure(pack: Pack, message_id: int, text: str) -> bytes:
     """The response that carries an error.
 
-    :param text: any text; what UTF-8 cannot carry in it is escaped.
+    :param text: any text; what UTF-8 cannot carry in it is escaped, and a long one is cut.
     """
+    text = cut(text)
     try:
         return pack([1, message_id, text, None])
     except UnicodeEncodeError:
@@ -47,14 +53,16 @@ def callback(
 
     :raises TypeError, ValueError, OverflowError: for arguments that cannot be carried.
     """
-    return pack(
-        [
-            1,
-            message_id,
-            None,
-            {"EventId": event_id, "Data": {"Method": method, "Args": args or None}},
-        ]
-    )
+    frame = [
+        1,
+        message_id,
+        None,
+        {"EventId": event_id, "Data": {"Method": method, "Args": args or None}},
+    ]
+    try:
+        return pack(frame)
+    except pieces.LongText:
+        return pieces.encode(pack, frame)
 
 
 def unsendable(method: str, error: BaseException) -> TypeError:

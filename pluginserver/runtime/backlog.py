@@ -11,14 +11,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import Generic
 
-from .requests import C, Request
+from .requests import C, Job, Request
 
 
 class Backlog(Generic[C]):
     """The queue."""
 
     def __init__(self) -> None:
-        self._kinds: OrderedDict[str, deque[Request[C]]] = OrderedDict()
+        self._kinds: OrderedDict[str, deque[Request[C] | Job]] = OrderedDict()
 
     def __len__(self) -> int:
         return sum(map(len, self._kinds.values()))
@@ -27,11 +27,11 @@ class Backlog(Generic[C]):
         """How many requests of each kind wait."""
         return [(kind, len(queue)) for kind, queue in self._kinds.items()]
 
-    def __iter__(self) -> Iterator[Request[C]]:
+    def __iter__(self) -> Iterator[Request[C] | Job]:
         for queue in self._kinds.values():
             yield from queue
 
-    def append(self, kind: str, request: Request[C]) -> None:
+    def append(self, kind: str, request: Request[C] | Job) -> None:
         """Put a request at the end of its kind's queue."""
         self._kinds.setdefault(kind, deque()).append(request)
 
@@ -39,7 +39,7 @@ class Backlog(Generic[C]):
         """Whether :meth:`pop` has a request to give."""
         return any(map(allowed, self._kinds))
 
-    def pop(self, allowed: Callable[[str], bool]) -> tuple[str, Request[C]] | None:
+    def pop(self, allowed: Callable[[str], bool]) -> tuple[str, Request[C] | Job] | None:
         """Take the next request, from the kind whose turn it is.
 
         :param allowed: whether a kind may have another thread.

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final, Generic
 
+from .connection import Connection
 from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN
 from .pings import cancel_kept
 from .pool import ThreadPool
-from .requests import SHUTDOWN, C, Cancel, Ping, Request, Task, Work
+from .requests import SHUTDOWN, C, Ping, Request, Work
 from .switch_interval import LONG, SwitchInterval, cpu_time
 from .thread import PoolThread
 
@@ -45,6 +46,8 @@ UNWIND: Final = 2.0
 
 AGAIN: Final = 0.05
 """Seconds between two interrupts of one thread, at the end."""
+
+STALLED: Final = "a connection was closed whose client sent half a message or did not read"
 
 Housekeeping = Callable[[], "float | None"]
 """Done from time to time; returns in how many seconds it wants to be called again, None for not."""
@@ -109,6 +112,7 @@ class Clock(Generic[C]):
         if now >= self._next_round:
             self._next_round = now + ROUND
             self.enforce_timeouts(now)
+            self._pool.notices.flush()
             self._housekeeping()
 
     def _doze(self) -> None:
@@ -117,7 +121,7 @@ class Clock(Generic[C]):
         self._interval.close()
         pool.dozing = True
         if not pool.active and not pool.stopping.is_set():
-            delays = [self._next_timeout(monotonic()), self._housekeeping()]
+            delays = [self._next_timeout(monotonic()), self._housekeeping(), pool.notices.flush()]
             try:
                 pool.alarm.get(
                     timeout=min((one for one in delays if one is not None), default=None)
@@ -131,6 +135,7 @@ class Clock(Generic[C]):
         """Seconds until :meth:`enforce_timeouts` has something to do; None for never."""
         options = self._pool.options
         ends = [one.since + options.callback_timeout for one in list(self._pool.waiting.values())]
+        ends += [since + options.io_timeout for since in self._stalled().values()]
         if self._pool.in_flight or self._late:
             ends.append(now + ROUND)
         return max(0.0, min(ends) - now) if ends else None
@@ -192,8 +197,18 @@ class Clock(Generic[C]):
                 self._unanswered(pinged, pinged.ping)
         for task in list(pool.waiting.values()):
             if now - task.since > timeout:
-                self._forget(task, f"Kong sent no step for event {task.id} in {timeout:g} s")
+                pool.abandon(task, f"Kong sent no step for event {task.id} in {timeout:g} s")
+        for connection, since in self._stalled().items():
+            if now - since > pool.options.io_timeout:
+                pool.counts["io_timeouts"] += 1
+                pool.notices.tell(STALLED, f"for {pool.options.io_timeout:g} s, see -io-timeout")
+                connection.cut()
         self._interrupt_late()
+
+    def _stalled(self) -> dict[Connection[C], float]:
+        """The connections whose clients owe something, and since when."""
+        connections = list(self._pool.connections.values())
+        return {one: since for one in connections if (since := one.stalled_since)}
 
     def _overdue(self, request: Request[C], now: float) -> str | None:
         """Why a request is to be refused now; None when it is not."""
@@ -266,9 +281,9 @@ class Clock(Generic[C]):
         assert task is not None
         if self._pool.pinged.pop(task.id, None) is None:
             return
-        self._pool.counts["abandoned"] += 1
         self._pool.in_flight.pop(request, None)
         ping.refused = "Kong no longer waits for it"
+        self._pool.tell_abandoned("it did not answer the callback of a handler that is busy")
         self._late[request] = None
         cancel_kept(self._pool, task, ping.refused)
 
@@ -286,13 +301,6 @@ class Clock(Generic[C]):
             if spent - first > budget and work in self._pool.in_flight and work not in self._late:
                 self._pool.counts["cpu"] += 1
                 self._refuse(work, f"the handler computed for {budget:g} s without a callback")
-
-    def _forget(self, task: Task, why: str) -> None:
-        """Cancel a task that waits for Kong."""
-        if self._pool.waiting.pop(task.id, None) is not None:
-            assert task.owner is not None
-            self._pool.counts["abandoned"] += 1
-            task.owner.post(Cancel(task, why))
 
     def _interrupt_late(self) -> None:
         """Interrupt, again and again, what was refused and still runs."""
@@ -332,7 +340,7 @@ class Clock(Generic[C]):
                 if not own or holder == kind
             )
             for _, _, task in candidates[:number]:
-                self._forget(task, "other events needed its thread")
+                pool.abandon(task, "other events needed its thread")
         pool.refill()
 
     # -- the end

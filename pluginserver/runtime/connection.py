@@ -2,11 +2,14 @@
 
 Rules kept here:
 
-* :meth:`Connection.send` is for every thread, all else for the leader alone;
+* :meth:`Connection.send` and :meth:`Connection.cut` are for every thread, all else for the leader
+  alone, but :meth:`Connection.read_on`, which is for the worker that it is lent to (see :mod:`.reading`);
 * a reply goes out whole, in the order of the calls: what the socket does not take at once is kept
   and sent when it can be;
 * while something waits to be sent, nothing is read: a client that pipelines requests and does not
   read the replies costs its own patience, not our memory;
+* half a message, and a reply that nobody reads, have a time since when they are there;
+* a task whose callback cannot have reached its client is known by the end of the connection;
 * a closed socket's number is used again at once by the next connection, so nobody sends on a
   connection while it is closed, nor after.
 """
@@ -17,6 +20,10 @@ import contextlib
 import select
 import socket
 import threading
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from time import monotonic
 from typing import Final, Generic, NamedTuple, Protocol
 
 from .processes import peer_process
@@ -28,6 +35,12 @@ READ_SIZE: Final = 65_536
 READABLE: Final = select.EPOLLIN
 WRITABLE: Final = select.EPOLLOUT
 
+LARGE: Final = 256 * 1024
+"""Bytes of an unfinished request from which on a worker reads the rest of it."""
+
+VIEWS: Final = 64
+"""Replies that are sent in one call."""
+
 
 class ProtocolError(ValueError):
     """The client sent what its codec cannot understand: the connection is of no more use."""
@@ -36,10 +49,22 @@ class ProtocolError(ValueError):
 class Codec(Protocol[C]):
     """What the bytes of one connection mean."""
 
-    def feed(self, data: bytes) -> None:
+    @property
+    def feed(self) -> Callable[[bytes], None]:
         """Take what arrived.
 
         :raises ProtocolError: when it can be no part of a request.
+        """
+
+    @property
+    def pending(self) -> Callable[[], int]:
+        """How many bytes there are of requests that have not been given out."""
+
+    @property
+    def prepare(self) -> Callable[[], bool]:
+        """Decode the next request, if it has arrived whole: :meth:`request` then gives it out at once.
+
+        :raises ProtocolError: when nobody can tell where the next request begins.
         """
 
     def request(self, peer: Connection[C]) -> Request[C] | None:
@@ -75,6 +100,7 @@ class Connection(Generic[C]):
 
     __slots__ = (
         "_codec",
+        "_failure",
         "_lock",
         "_open",
         "_paused",
@@ -83,9 +109,15 @@ class Connection(Generic[C]):
         "_registered",
         "_socket",
         "_unsent",
+        "asked",
         "closed",
         "fd",
+        "gone",
+        "half_since",
+        "lent",
         "pid",
+        "reset",
+        "unsent_since",
     )
 
     def __init__(self, sock: socket.socket, poller: select.epoll, codec: Codec[C]) -> None:
@@ -99,11 +131,24 @@ class Connection(Generic[C]):
         self._poller = poller
         self._registered = False
         self._codec = codec
-        self._unsent = b""
+        self._unsent: deque[memoryview] | None = None
         self._paused = False
         self._open: list[None] = []
         """One for each request that is being worked on: ``append`` and ``pop`` are atomic."""
+        self._failure: ProtocolError | None = None
         self._lock = threading.Lock()
+        self.asked = 0
+        """The task whose callback is the last thing that was sent; 0 when that was something else."""
+        self.gone = False
+        """Whether the worker that read on found the client gone."""
+        self.reset = False
+        """Whether the client is known to have gone without reading the last thing that was sent."""
+        self.lent = False
+        """Whether a worker has it, which reads on: it says when that is over, and touches it no more."""
+        self.half_since = 0.0
+        """Since when there is a part of a request, in seconds on the monotonic clock; 0.0 for none."""
+        self.unsent_since = 0.0
+        """The same for a reply that the socket has not taken."""
 
     def register(self) -> None:
         """Let the leader poll this connection."""
@@ -115,9 +160,20 @@ class Connection(Generic[C]):
         """Read and handle nothing more for now; the leader only."""
         self._pause(True)
 
+    def lend(self) -> None:
+        """Have nobody poll this connection until it is resumed, because a worker has it; the leader only."""
+        with self._lock:
+            self.lent = self._paused = True
+            self._poller.unregister(self.fd)
+            self._registered = False
+
     def resume(self) -> None:
         """Go on; the leader only."""
-        self._pause(False)
+        if self._registered or self.closed:
+            self._pause(False)
+        else:
+            self._paused = False
+            self.register()
 
     def _pause(self, paused: bool) -> None:
         with self._lock:
@@ -142,11 +198,45 @@ class Connection(Generic[C]):
         except (BlockingIOError, InterruptedError):
             return True
         except OSError:
+            self.reset = True
             return False
         if not data:
             return False
         self._codec.feed(data)
         return True
+
+    @property
+    def large(self) -> bool:
+        """Whether so much of an unfinished request is here that a worker is to read the rest."""
+        if self.half_since == 0.0 or self._unsent or self._paused:
+            return False
+        return self._codec.pending() > LARGE
+
+    @property
+    def stalled_since(self) -> float:
+        """Since when the client owes the rest of a request or does not read; 0.0 when it does neither."""
+        half, unsent = self.half_since, self.unsent_since
+        return min(half, unsent) if half and unsent else half or unsent
+
+    def read_on(self, patience: float) -> bool:
+        """Read more of a request, and decode it when it is whole; by the worker that has the connection.
+
+        :param patience: seconds to wait for more.
+        :returns: False when there is nothing more to do here: the request is whole, the connection of no
+            more use, or nothing came.
+        """
+        try:
+            if self._codec.prepare():
+                return False
+            poll = select.poll()
+            poll.register(self.fd, select.POLLIN)
+            if not poll.poll(patience * 1000):
+                return False
+            self.gone = not self.receive()
+            return not self.gone
+        except ProtocolError as error:
+            self._failure = error
+            return False
 
     def request(self) -> Request[C] | None:
         """The next request that has arrived whole; None also while replies wait to be sent.
@@ -155,43 +245,57 @@ class Connection(Generic[C]):
         """
         if self._unsent or self.closed or self._paused:
             return None
+        if self._failure is not None:
+            raise self._failure
         request = self._codec.request(self)
         if request is not None:
             self._open.append(None)
+            self.half_since = 0.0
+        elif self._codec.pending():
+            self.half_since = self.half_since or monotonic()
         return request
 
     def expect(self) -> None:
         """Count a request that is being worked on; the leader only."""
         self._open.append(None)
 
-    def answer(self, data: bytes) -> None:
-        """Send the reply to a request that was counted."""
-        self.send(data)
+    def answer(self, data: bytes, asked: int = 0) -> bool:
+        """Send the reply to a request that was counted, as :meth:`send` does."""
+        sent = self.send(data, asked)
         self._open.pop()
+        return sent
 
     @property
     def at_rest(self) -> bool:
-        """Whether no request of it is being worked on; the leader only."""
-        return not self._open
+        """Whether no request of it is being worked on, and no worker has it; the leader only."""
+        return not self._open and not self.lent
 
-    def send(self, data: bytes) -> None:
-        """Send a frame; a client that is gone is passed over in silence."""
+    def send(self, data: bytes, asked: int = 0) -> bool:
+        """Send a frame.
+
+        :param asked: the task whose callback it is; 0 for anything else.
+        :returns: False when it cannot reach the client, which is gone.
+        """
         with self._lock:
             if self.closed:
-                return
+                return False
+            self.asked = asked
             if self._unsent:
-                self._unsent += data
-                return
+                self._unsent.append(memoryview(data))
+                return True
             try:
                 sent = self._socket.send(data)
             except (BlockingIOError, InterruptedError):
                 sent = 0
             except OSError:
-                return
+                self.asked = 0
+                return False
             if sent < len(data):
-                self._unsent = data[sent:]
+                self._unsent = deque([memoryview(data)[sent:]])
+                self.unsent_since = monotonic()
                 if self._registered:
                     self._poller.modify(self.fd, self._interest())
+            return True
 
     def flush(self) -> bool:
         """Send more of what waits; the leader calls it when the socket takes data again.
@@ -199,14 +303,23 @@ class Connection(Generic[C]):
         :returns: False when the client is gone.
         """
         with self._lock:
+            unsent = self._unsent
+            if not unsent:
+                return True
             try:
-                sent = self._socket.send(self._unsent)
+                sent = self._socket.sendmsg(islice(unsent, VIEWS))
             except (BlockingIOError, InterruptedError):
                 return True
             except OSError:
+                self.reset = True
                 return False
-            self._unsent = self._unsent[sent:]
-            if not self._unsent:
+            while unsent and sent >= len(unsent[0]):
+                sent -= len(unsent.popleft())
+            if unsent:
+                unsent[0] = unsent[0][sent:]
+            else:
+                self._unsent = None
+                self.unsent_since = 0.0
                 self._poller.modify(self.fd, self._interest())
             return True
 
@@ -216,15 +329,26 @@ class Connection(Generic[C]):
             self.closed = True
             if self._registered:
                 self._poller.unregister(self.fd)
-            return Detached(self._socket, self._codec.unhandled(), self._unsent)
+            unsent = b"".join(self._unsent or ())
+            return Detached(self._socket, self._codec.unhandled(), unsent)
 
     def restore(self, unhandled: bytes, unsent: bytes) -> None:
         """Go on where another process stopped; before :meth:`register`.
 
         :raises ProtocolError: when the codec cannot take that.
         """
-        self._unsent = unsent
+        if unsent:
+            self._unsent = deque([memoryview(unsent)])
+            self.unsent_since = monotonic()
         self._codec.feed(unhandled)
+
+    def cut(self) -> None:
+        """Have the leader find the client gone, and close the connection; from any thread."""
+        with self._lock:
+            if not self.closed:
+                self.reset = bool(self._unsent)
+                with contextlib.suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket.  Take the connection out of every table first."""

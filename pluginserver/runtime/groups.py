@@ -1,4 +1,4 @@
-"""Threads that may take each other's work: those for events, and those for control requests.
+"""Threads that may take each other's work: those for events, for control requests, and for long requests.
 
 The pool's lock guards a group, but for what its docstrings say otherwise.
 """
@@ -15,12 +15,15 @@ from .thread import PoolThread
 CONTROL_THREADS: Final = 2
 """Threads for what is no task: plugins are loaded and configured there."""
 
+READING_THREADS: Final = 2
+"""Threads that read long requests: what they do there needs the interpreter's lock, so more do no more."""
 FORGOTTEN: Final = 2.0
 """Seconds that an event waits for Kong before it may be given up: when there is no other thread, and when
 the server ends."""
 
 EVENTS: Final = "events"
 CONTROL: Final = "control"
+READING: Final = "reading"
 
 
 class Group(Generic[C]):

@@ -125,6 +125,18 @@ class Options:
         "a whole number from 1 up",
         _is_count,
     )
+    max_connections: int = _option(
+        4096,  # sixteen nginx workers, each with a full pool of 256
+        "how many clients may be connected; the next one is closed at once",
+        "a whole number from 1 up",
+        _is_count,
+    )
+    max_events: int = _option(
+        20_000,  # of 8 KiB each when they are suspended: 160 MiB
+        "how many events may run, wait for Kong or wait for a thread; the next one is refused",
+        "a whole number from 1 up",
+        _is_count,
+    )
     request_timeout: float = _option(
         55.0,
         "seconds after which a request is answered even if its handler still runs; "
@@ -135,6 +147,12 @@ class Options:
     callback_timeout: float = _option(
         120.0,
         "seconds after which an event is ended whose callback Kong does not answer",
+        "a number of seconds above 0",
+        _is_positive,
+    )
+    io_timeout: float = _option(
+        30.0,  # half of what Kong itself waits: a client that it has given up is gone by then
+        "seconds after which a connection is closed whose client sent half a message, or does not read",
         "a number of seconds above 0",
         _is_positive,
     )
@@ -211,8 +229,11 @@ class OptionArguments(TypedDict, total=False):
     allow_user: Sequence[str]
     fixed_plugins_directory: bool
     max_threads: int
+    max_connections: int
+    max_events: int
     request_timeout: float
     callback_timeout: float
+    io_timeout: float
     ping_interval: float
     cpu_timeout: float
     queue_timeout: float

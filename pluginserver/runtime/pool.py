@@ -48,8 +48,13 @@ ping.done, refused  owner; clock                 stored before the claim    who 
 calls               any thread (``put``)         SimpleQueue                the leader
 moving              leader                       none: stored before        who has answered, *after*
                                                  answers are counted        the answer is counted
-paused, resumed     leader: add; who answers:    ``dict.pop``,              the leader
-                    pop, ``put``                 SimpleQueue
+paused, resumed     leader: add; who answers,    ``dict.pop``,              the leader
+                    and who was lent one: pop,   SimpleQueue
+                    ``put``
+a lent connection   who it is lent to            ``lent``, stored before    nobody else
+                                                 it is put into ``resumed``
+its asked, unsent   who sends                    its lock                   leader, clock
+Task.peer           its thread, before it sends  none: one store            leader, when it is gone
 reading             leader                       leadership                 the next leader
 active              leader                       none                       clock, *after* storing dozing
 dozing              clock; leader (False)        none                       leader, *after* storing active
@@ -86,29 +91,37 @@ Rules kept here:
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import queue
-import select
 import threading
-from collections import Counter
 from collections.abc import Callable
-from typing import Final, Generic
+from typing import Final
 
-from .. import logs
 from .connection import Connection
-from .forks import close_all, close_in_children
-from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN, Group
+from .forks import close_in_children
+from .groups import (
+    CONTROL,
+    CONTROL_THREADS,
+    EVENTS,
+    FORGOTTEN,
+    READING,
+    READING_THREADS,
+    Group,
+)
 from .options import Options
-from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
+from .polled import Polled
+from .reading import Reading
+from .requests import PROMOTE, SHUTDOWN, C, Cancel, Item, Request, Task
 from .thread import PoolThread
+
+GONE: Final = "its client went without reading the callback"
+"""Why a task is abandoned whose callback reached nobody."""
 
 IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
 
 
-class ThreadPool(Generic[C]):
+class ThreadPool(Polled[C]):
     """The threads of one server, and what they share.
 
     :param spawn: makes a thread: its pool, its name, its group.
@@ -122,35 +135,7 @@ class ThreadPool(Generic[C]):
         name: str,
         options: Options,
     ) -> None:
-        self.options = options
-        self.log = logs.get_logger()
-        self.poller = select.epoll()
-        self.renew_wakeup()
-        self._make_tables()
-        self.active = False
-        """Whether the leader is doing something."""
-        self.dozing = False
-        """Whether the clock sleeps until something happens, or is about to."""
-        self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()  # wakes the clock
-        self.stopping = threading.Event()
-        self.forked_off = False  # set in a child of the process that the pool serves
-        self.counts: Counter[str] = Counter()
-        """How often each limit was hit."""
-        self.lock = threading.Lock()
-        self.leader: PoolThread | None = None
-        self.groups: Final[dict[str, Group[C]]] = {
-            EVENTS: Group(options.max_threads, -(-3 * options.max_threads // 4)),
-            CONTROL: Group(CONTROL_THREADS, CONTROL_THREADS),
-        }
-        self._spawn_thread = spawn
-        self._name = name
-        self._numbers = itertools.count(1)
-        close_in_children(self)
-
-    def _make_tables(self) -> None:
-        self.connections: dict[int, Connection[C]] = {}
-        self.watched: dict[int, Callable[[], None]] = {}
-        """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
+        super().__init__(options)
         self.waiting: dict[int, Task] = {}
         self.in_flight: dict[Request[C], None] = {}
         """The requests that are not in the leader's hands."""
@@ -158,56 +143,62 @@ class ThreadPool(Generic[C]):
         """The requests whose ping is out, by the number of their task."""
         self.kept: dict[int, Task] = {}
         """The tasks that are suspended with a callback which could not be sent, since a ping is out."""
-        self.paused: dict[Request[C], Connection[C]] = {}
-        """The connections that wait for the answer to a control request, one each."""
-        self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
-        """Those that have it, for the leader to go on with."""
-        self.reading: Connection[C] | None = None
-        """The connection that the leader read last: its codec may hold more requests."""
-        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        """What the leader is to do between two requests."""
-        self.moving: Callable[[Connection[C]], None] | None = None
-        """Moves a connection to another process, where all are to go; nothing more is read here then."""
+        self.active = False
+        """Whether the leader is doing something."""
+        self.dozing = False
+        """Whether the clock sleeps until something happens, or is about to."""
+        self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """Wakes the clock."""
+        self.stopping = threading.Event()
+        self.forked_off = False
+        """Whether this process is a child of the one that the pool serves."""
+        self.lock = threading.Lock()
+        self.leader: PoolThread | None = None
+        threads = options.max_threads
+        self.groups: Final[dict[str, Group[C]]] = {
+            EVENTS: Group(threads, -(-3 * threads // 4)),
+            CONTROL: Group(CONTROL_THREADS, CONTROL_THREADS),
+            READING: Group(READING_THREADS, READING_THREADS),
+        }
+        self._spawn_thread = spawn
+        self._name = name
+        self._numbers = itertools.count(1)
+        close_in_children(self)
 
     # -- connections
 
-    def add(self, connection: Connection[C]) -> None:
-        """Serve a new client.
-
-        :raises (OSError, ValueError): when no more can be watched; the connection is closed then.
-        """
-        self.connections[connection.fd] = connection
-        try:
-            connection.register()
-        except (OSError, ValueError):
-            self.drop(connection)
-            raise
-
     def drop(self, connection: Connection[C]) -> None:
         """Close a connection; the leader only, or before the leader knows of it."""
-        del self.connections[connection.fd]
-        connection.close()
+        super().drop(connection)
+        task = self.waiting.get(connection.asked) if connection.reset else None
+        if task is not None and task.peer is connection:
+            self.abandon(task, GONE)
 
-    def watch(self, descriptor: int, ready: Callable[[], None]) -> None:
-        """Have the leader call ``ready``, once, when the descriptor is readable; it is closed at the end."""
-        self.watched[descriptor] = ready
-        try:
-            self.poller.register(descriptor, select.EPOLLIN | select.EPOLLONESHOT)
-        except (OSError, ValueError):
-            del self.watched[descriptor]
-            raise
-
-    def wake_poll(self) -> None:
-        """Let the leader look into its inbox."""
-        with contextlib.suppress(OSError):
-            os.eventfd_write(self.wakeup, 1)
-
-    def renew_wakeup(self) -> None:
-        """Open the descriptor that wakes the leader, or another one when somebody has closed it."""
-        self.wakeup = os.eventfd(1, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.poller.register(self.wakeup, select.EPOLLIN)
+    def lend(self, connection: Connection[C]) -> None:
+        """Have a worker read the rest of a long request; the leader only."""
+        connection.lend()
+        with self.lock:
+            reading = Reading(connection, self.resumed, self.wake_poll)
+            self.groups[READING].backlog.append(READING, reading)
+            self._assign(READING)
 
     # -- tasks and requests
+
+    def abandon(self, task: Task, why: str) -> None:
+        """Cancel a task that waits for a step which will not come."""
+        if self.waiting.pop(task.id, None) is not None:
+            assert task.owner is not None
+            self.tell_abandoned(why)
+            task.owner.post(Cancel(task, why))
+
+    def tell_abandoned(self, why: str) -> None:
+        """Note that Kong has abandoned an event."""
+        self.counts["abandoned"] += 1
+        self.notices.tell("an event was given up that Kong has abandoned", why)
+
+    def is_full_of_tasks(self) -> bool:
+        """Whether one more task would be too many."""
+        return len(self.waiting) + len(self.in_flight) >= self.options.max_events
 
     def is_running(self, number: int) -> bool:
         """Whether a task runs, or waits for its turn to."""
@@ -229,20 +220,16 @@ class ThreadPool(Generic[C]):
             self.groups[name].backlog.append(kind, request)
             self._assign(name)
 
-    def pause(self, connection: Connection[C], request: Request[C]) -> None:
-        """Handle nothing more of a connection until a request of its is answered; the leader only."""
-        connection.pause()
-        self.paused[request] = connection
-
     def answer(self, request: Request[C], reply: bytes) -> None:
         """Send the reply to a request; by who has claimed it, on any thread."""
-        peer = request.peer
-        peer.answer(reply)
-        if self.paused.pop(request, None) is None and self.moving is None:
-            return
-        if isinstance(peer, Connection):
-            self.resumed.put(peer)
-            self.wake_poll()
+        peer, task = request.peer, request.task
+        if task is None or not request.suspended:
+            peer.answer(reply)
+        else:
+            task.peer = peer
+            if not peer.answer(reply, task.id):
+                self.abandon(task, GONE)
+        self.resume(request)
 
     def hand_over(self, request: Request[C], since: float) -> None:
         """Give a request to the thread that owns its task.
@@ -364,20 +351,7 @@ class ThreadPool(Generic[C]):
             for task in list(self.waiting.values())
         )
 
-    def close(self) -> None:
-        """Close what is left, when all threads have ended."""
-        for connection in list(self.connections.values()):
-            self.drop(connection)
-        with contextlib.suppress(OSError):  # somebody may have closed it
-            self.poller.close()
-        close_all(self.wakeup, *self.watched)
-        self.wakeup = -1
-        self.watched.clear()
-
     def forked(self) -> None:
-        """Close what is the parent's."""
+        """Close what belongs to the parent; this is a child."""
         self.forked_off = True
-        for connection in [*self.connections.values()]:
-            connection.forked()
-        self.poller.close()
-        close_all(self.wakeup, *self.watched)
+        super().forked()

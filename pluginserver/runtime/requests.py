@@ -37,14 +37,18 @@ class Peer(Protocol):
     def pid(self) -> int:
         """The client's process; 0 when the system does not show it."""
 
-    def send(self, data: bytes) -> None:
-        """Send what answers nothing that is counted; a client that is gone is passed over in silence."""
+    def send(self, data: bytes, asked: int = 0) -> bool:
+        """Send what answers nothing that is counted.
+
+        :param asked: the task whose callback it is; 0 for anything else.
+        :returns: False when it cannot reach the client, which is gone.
+        """
 
     def expect(self) -> None:
         """Count a request that is being worked on; on the thread that has read it."""
 
-    def answer(self, data: bytes) -> None:
-        """Send the reply to a request that was counted, once; on any thread."""
+    def answer(self, data: bytes, asked: int = 0) -> bool:
+        """Send the reply to a request that was counted, once, as :meth:`send` does; on any thread."""
 
 
 class Owner(Protocol):
@@ -95,7 +99,7 @@ class Task:
     :param placement: whether it may share the leader's thread.
     """
 
-    __slots__ = ("id", "kind", "owner", "placement", "raised", "since", "slow")
+    __slots__ = ("id", "kind", "owner", "peer", "placement", "raised", "since", "slow")
 
     def __init__(self, number: int, kind: str, placement: Placement) -> None:
         self.id = number
@@ -103,6 +107,8 @@ class Task:
         self.placement = placement
         self.owner: Owner | None = None
         """The thread that began it, which alone may go on with it; None before that."""
+        self.peer: Peer | None = None
+        """Where its last callback was sent."""
         self.since = 0.0
         """When it was suspended last, in seconds on the monotonic clock."""
         self.slow = False
@@ -251,6 +257,14 @@ class Call:
         self.function = function
 
 
+class Job:
+    """Something of ours for a worker, which may take its time there, and is no task's."""
+
+    def perform(self) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+
 class Promote:
     """A thread is to lead from now on."""
 
@@ -262,5 +276,5 @@ class Shutdown:
 PROMOTE: Final = Promote()
 SHUTDOWN: Final = Shutdown()
 
-Item: TypeAlias = "Request[Any] | Cancel | Call | Promote | Shutdown"
+Item: TypeAlias = "Request[Any] | Cancel | Call | Job | Promote | Shutdown"
 """What an inbox holds."""

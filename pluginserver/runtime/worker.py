@@ -29,6 +29,7 @@ from .requests import (
     Call,
     Cancel,
     Item,
+    Job,
     Ping,
     Pong,
     Promote,
@@ -130,6 +131,12 @@ class Worker(PoolThread, Generic[C]):
         elif isinstance(work, Shutdown):
             self._ended = True
             self.leading = False
+        elif isinstance(work, Job):
+            self.began = monotonic()
+            try:
+                work.perform()
+            finally:
+                self.began = 0.0
         else:
             self.current = work
             if work.claimed:
@@ -281,11 +288,15 @@ class Worker(PoolThread, Generic[C]):
             pool.calls.get_nowait()()
         while not pool.resumed.empty():
             connection = pool.resumed.get_nowait()
-            if pool.moving is not None:
-                pool.moving(connection)
+            if connection.closed or connection.lent:
                 continue
-            connection.resume()
-            self._attend(connection, 0)
+            if connection.gone:
+                pool.drop(connection)
+            elif pool.moving is not None:
+                pool.moving(connection)
+            else:
+                connection.resume()
+                self._attend(connection, 0)
             if not self.leading:
                 return
         pool.active = False
@@ -314,6 +325,9 @@ class Worker(PoolThread, Generic[C]):
         """
         pool = self._pool
         try:
+            if mask and connection.large:
+                pool.lend(connection)
+                return
             if mask & WRITABLE:
                 alive = connection.flush()
             else:
@@ -324,9 +338,12 @@ class Worker(PoolThread, Generic[C]):
                     self._dispatch(connection, request)
                     if not self.leading:
                         return
+                if connection.large:
+                    pool.lend(connection)
                 return
         except ProtocolError as error:
-            pool.log.warning(f"a connection was closed: {error}")
+            pool.counts["protocol_errors"] += 1
+            pool.notices.tell("a connection was closed", str(error))
         except Exception as error:
             pool.log.error("a connection was closed: the server failed", exc_info=error)
             if not self.leading:
@@ -341,9 +358,23 @@ class Worker(PoolThread, Generic[C]):
         elif task is None:
             self._pool.pause(connection, request)
             self._pool.submit(request, monotonic())
-        elif task.owner is self or (task.owner is None and task.placement.inline):
-            self.run(request)
         elif task.owner is None:
-            self._pool.submit(request, monotonic())
+            if self._pool.is_full_of_tasks():
+                self._refuse(request, task)
+            elif task.placement.inline:
+                self.run(request)
+            else:
+                self._pool.submit(request, monotonic())
+        elif task.owner is self:
+            self.run(request)
         else:
             self._pool.hand_over(request, monotonic())
+
+    def _refuse(self, request: Request[C], task: Task) -> None:
+        """Answer for a task that is one too many."""
+        pool = self._pool
+        request.claim()
+        pool.counts["events_refused"] += 1
+        limit = pool.options.max_events
+        pool.answer(request, request.refuse(f"there are {limit} events already, see -max-events"))
+        task.end()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tracemalloc
 from typing import Any
 
 import msgpack
@@ -14,6 +17,7 @@ from support.paths import WIRE
 from pluginserver.rpc import frames
 from pluginserver.rpc.frames import Decoder, FrameError, packer
 from pluginserver.rpc.replies import failure
+from pluginserver.rpc.shown import shown
 
 WIRE = [json.loads(line) for line in WIRE.read_text().splitlines()]
 RECORDED = [bytes.fromhex(entry["hex"]) for entry in WIRE]
@@ -98,6 +102,33 @@ def test_byte_by_byte() -> None:
     assert requests([bytes([byte]) for byte in stream]) == requests([stream])
 
 
+def verdict(pieces: list[bytes]) -> list[Any]:
+    """The requests, and a last word if the bytes break off in an error."""
+    decoder = Decoder()
+    found: list[Any] = []
+    try:
+        for piece in pieces:
+            decoder.feed(piece)
+            while (request := decoder.request()) is not None:
+                found.append(request)
+    except FrameError as error:
+        found.append(str(error))
+    return found
+
+
+@given(st.lists(st.sampled_from([*RECORDED[:5], b"\x94\x00"]) | st.binary(max_size=20)), st.data())
+@example([b"\xdd\x00\x00\x10\x00" * 3], None)
+@example([b"\x91" * 1025], None)
+@example([b"\x94\x00\x01\xa1m\x81\x90\x01"], None)
+def test_cuts_change_no_verdict(parts: list[bytes], data: st.DataObject | None) -> None:
+    stream = b"".join(parts)
+    whole = verdict([stream])
+    assert verdict([bytes([byte]) for byte in stream]) == whole
+    if data is not None:
+        cut = data.draw(st.integers(0, len(stream)))
+        assert verdict([stream[:cut], stream[cut:]]) == whole
+
+
 @given(st.binary(max_size=200))
 @example(b"\xdd\xff\xff\xff\xff" * 3)
 @example(b"\x91" * 5000)
@@ -159,6 +190,102 @@ def test_a_large_frame_leaves_the_decoder_usable() -> None:
     small = msgpack.packb([0, 2, "m", []])
     pieces = [large[:1_000_000], large[1_000_000:], small, large + small, small]
     assert [request[0] for request in requests(pieces)] == [1, 2, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x94\x00\x01\xa1m\xc6\x04\x00\x00\x00",
+        b"\x94\x00\x01\xa1m\xdb\xff\xff\xff\xff",
+        b"\x94\x00\x01\xa1m\xdd\x00\x10\x00\x00",
+        b"\x94\x00\x01\xa1m\xdf\x00\x08\x00\x00",
+        b"\xdd\xff\xff\xff\xff",
+        b"\x94\x00\x01\xa1m\xdd\x00\x0f\x00\x00" + b"\x80" * 70_000,
+    ],
+)
+def test_what_breaks_a_limit_is_refused_before_it_is_here(data: bytes) -> None:
+    with pytest.raises(FrameError, match=r"larger than|more than"):
+        requests([data[:60_000], data[60_000:]])
+
+
+def test_an_unfinished_frame_takes_the_memory_of_its_bytes() -> None:
+    data = b"\x94\x00\x01\xa1m\xdd\x00\x0c\x00\x00" + b"\x92\x01\xc0" * 60_000 + b"\x05" * 700_000
+    decoder = Decoder()
+    tracemalloc.start()
+    try:
+        for start in range(0, len(data), 65_536):
+            decoder.feed(data[start : start + 65_536])
+            assert decoder.request() is None
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert decoder.pending() == len(data)
+    assert peak < 2 * len(data)
+
+
+AT_BOTH_LIMITS = r"""
+import resource, sys
+from pluginserver.rpc.frames import MAX_CONTAINERS, MAX_ENTRIES, MAX_FRAME, Decoder
+
+maps = MAX_CONTAINERS - 2
+pair = b"\xd9\x3f" + b"%06x" + b"k" * 57 + b"\xd9\x3f" + b"%06x" + b"v" * 57
+pairs = (MAX_ENTRIES - maps - 4) // 2
+frame = bytearray(b"\x94\x00\x01\xa1m\xdd" + maps.to_bytes(4, "big"))
+for number in range(maps):
+    size = pairs // maps + (number < pairs % maps)
+    frame += bytes([0x80 | size])
+    for each in range(size):
+        frame += pair % (number, each)
+assert 0.9 * MAX_FRAME < len(frame) <= MAX_FRAME, len(frame)
+decoder = Decoder()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for start in range(0, len(frame), 65_536):
+    decoder.feed(bytes(frame[start : start + 65_536]))
+    request = decoder.request()
+assert len(request[2]) == maps
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_a_frame_at_all_limits_takes_less_than_256_mib() -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", AT_BOTH_LIMITS], capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) < 256 * 1024
+
+
+def test_what_a_message_shows_of_a_frame_is_never_built_whole() -> None:
+    frame = msgpack.packb([1, [b"\xff" * 3_000_000, {"k" * 3_000_000: [[]] * 50_000}], None, None])
+    decoder = Decoder()
+    for start in range(0, len(frame), 65_536):
+        decoder.feed(frame[start : start + 65_536])
+    assert decoder.prepare()
+    tracemalloc.start()
+    try:
+        with pytest.raises(FrameError, match=r"params\]: \[1, \[b'\\xff\\xff") as caught:
+            decoder.request()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(str(caught.value)) < 300 and peak < 100_000
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.integers()
+        | st.text()
+        | st.binary()
+        | st.builds(msgpack.ExtType, st.integers(0, 9), st.binary()),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.integers(1, 100),
+)
+def test_what_is_shown_is_how_repr_begins(value: Any, limit: int) -> None:
+    text = shown(value, limit)
+    assert len(text) == min(limit, len(repr(value)))
+    if not {"'", '"'} & set(repr(value)[1:-1]):
+        assert text == repr(value)[:limit]
 
 
 @given(st.binary(max_size=100))

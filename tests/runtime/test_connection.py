@@ -26,6 +26,15 @@ class Frames:
     def request(self, _peer: object) -> Any:
         return self._decoder.request()
 
+    def pending(self) -> int:
+        return self._decoder.pending()
+
+    def unhandled(self) -> bytes:
+        return self._decoder.unread()
+
+    def prepare(self) -> bool:
+        return self._decoder.prepare()
+
 
 class Pair:
     """A connection, its peer, and the poller that it is registered with."""

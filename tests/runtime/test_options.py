@@ -20,6 +20,9 @@ from pluginserver.runtime.options import HELP, OptionArguments, Options
         ("max_threads", 0),
         ("max_threads", 1.5),
         ("max_threads", True),
+        ("max_connections", 0),
+        ("max_events", 0.5),
+        ("io_timeout", 0),
         ("request_timeout", 0),
         ("request_timeout", float("nan")),
         ("callback_timeout", -1.0),
@@ -47,6 +50,8 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
     [
         ("socket_mode", 0),
         ("max_threads", 1),
+        ("max_connections", 1),
+        ("max_events", 1),
         ("request_timeout", 1),
         ("callback_timeout", 0.001),
         ("grace", 0),

@@ -24,6 +24,7 @@ import msgpack
 
 from ...errors import PluginServerError, RPCError
 from ...events.event import Event, Runner
+from ...rpc import replies
 from ...rpc.calls import Context, Control, EventCall
 from ...rpc.instances import Instances
 from ...rpc.methods import Methods
@@ -54,7 +55,7 @@ class _Nobody:
 
     pid: Final = 0
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, asked: int = 0) -> bool:
         """Not called: nothing here pipelines requests."""
         raise AssertionError(data)
 
@@ -62,7 +63,7 @@ class _Nobody:
         """Not called: nothing here is forwarded."""
         raise AssertionError
 
-    def answer(self, data: bytes) -> None:
+    def answer(self, data: bytes, asked: int = 0) -> bool:
         """Not called: an answer is returned."""
         raise AssertionError(data)
 
@@ -101,7 +102,7 @@ class InProcess:
             request = self._methods.read(_Nobody(), 0, method, [argument])
             if isinstance(request, Control):
                 value = request.function(request.argument)
-                return _unpacked(self._context.pack(value))
+                return _unpacked(replies.result(self._context.pack, 0, value))[3]
         except RPCError as error:
             raise RemoteError(str(error)) from error.__cause__
         except PluginServerError as error:
