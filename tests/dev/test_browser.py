@@ -126,7 +126,8 @@ def browser(chromium: Browser) -> Iterator[Browser]:
     chromium.screen(1000, 700)
     chromium.complaints()
     yield chromium
-    assert chromium.complaints() == []
+    # A page whose gateway has ended asks for its events again.
+    assert [one for one in chromium.complaints() if "/__pluginserver/events" not in one] == []
     chromium.driver.get("about:blank")
 
 
