@@ -57,15 +57,22 @@ class EventCall(Request[Context]):
 
     __slots__ = ("act", "event", "message_id", "value")
 
-    def __init__(
-        self,
+    act: Callable[[Any], object] | None
+    event: Event
+    message_id: int
+    value: Any
+
+    @staticmethod
+    def of(
         peer: Peer,
         message_id: int,
         event: Event,
         act: Callable[[Any], object] | None = None,
         value: Any = None,
-    ) -> None:
-        # Spelt out instead of calling three others: one is made for each RPC.
+    ) -> EventCall:
+        """Make one."""
+        # One is made for each RPC, and a class takes five times as long to call (until 3.13).
+        self: EventCall = object.__new__(EventCall)
         self._unclaimed = [None]
         self._raising = self.over = self.suspended = False
         self.reply = b""
@@ -76,6 +83,7 @@ class EventCall(Request[Context]):
         self.task = self.event = event
         self.act = act
         self.value = value
+        return self
 
     def perform(self, context: Context) -> None:
         """Run the handler to its next callback or its end."""

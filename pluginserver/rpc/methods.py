@@ -134,7 +134,7 @@ class Methods:
         if handler.closed:
             event.end()
             raise none(instance_id)
-        return EventCall(peer, message_id, event)
+        return EventCall.of(peer, message_id, event)
 
     def _step(
         self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
@@ -153,8 +153,8 @@ class Methods:
             raise RPCError(f"No running event {event_id}")
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
             error = PDKError(_text((data or "")[:MAX_TEXT]))
-            return EventCall(peer, message_id, event, event.runner.throw, error)
-        return EventCall(peer, message_id, event, event.runner.switch, data)
+            return EventCall.of(peer, message_id, event, event.runner.throw, error)
+        return EventCall.of(peer, message_id, event, event.runner.switch, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
         if self._fixed_directory is not None:

@@ -28,7 +28,7 @@ def requests(pieces: list[bytes]) -> list[tuple[int, Any, Any]]:
     found = []
     for piece in pieces:
         decoder.feed(piece)
-        while (request := decoder.request()) is not None:
+        while (request := decoder.frame()) is not None:
             found.append(request)
     return found
 
@@ -76,7 +76,7 @@ def verdict(pieces: list[bytes]) -> list[Any]:
     try:
         for piece in pieces:
             decoder.feed(piece)
-            while (request := decoder.request()) is not None:
+            while (request := decoder.frame()) is not None:
                 found.append(request)
     except FrameError as error:
         found.append(str(error))
@@ -146,7 +146,7 @@ def test_a_frame_may_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(frames, "MAX_FRAME", 10_000)
     decoder = Decoder()
     decoder.feed(msgpack.packb([0, 1, "m", [b"x" * 9000]]))
-    assert decoder.request() is not None
+    assert decoder.frame() is not None
     with pytest.raises(FrameError, match="larger than 10000 bytes"):
         decoder.feed(msgpack.packb([0, 1, "m", [b"x" * 11_000]]))
 
@@ -182,7 +182,7 @@ def test_an_unfinished_frame_takes_the_memory_of_its_bytes() -> None:
     try:
         for start in range(0, len(data), 65_536):
             decoder.feed(data[start : start + 65_536])
-            assert decoder.request() is None
+            assert decoder.frame() is None
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -208,7 +208,7 @@ decoder = Decoder()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for start in range(0, len(frame), 65_536):
     decoder.feed(bytes(frame[start : start + 65_536]))
-    request = decoder.request()
+    request = decoder.frame()
 assert len(request[2]) == maps
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
@@ -230,7 +230,7 @@ def test_what_a_message_shows_of_a_frame_is_never_built_whole() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FrameError, match=r"params\]: \[1, \[b'\\xff\\xff") as caught:
-            decoder.request()
+            decoder.frame()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
