@@ -23,6 +23,9 @@ from ..runtime.requests import Peer, Pong, Request
 from . import replies
 from .frames import packer
 
+new: Final = object.__new__
+"""Makes an object whose fields are set afterwards, for a fifth of what a call of its class takes."""
+
 PING: Final = "kong.nginx.get_subsystem"
 """Legal in every phase, without arguments, and without an effect."""
 
@@ -71,8 +74,8 @@ class EventCall(Request[Context]):
         value: Any = None,
     ) -> EventCall:
         """Make one."""
-        # One is made for each RPC, and a class takes five times as long to call (until 3.13).
-        self: EventCall = object.__new__(EventCall)
+        # Spelt out: one is made for each RPC.
+        self: EventCall = new(EventCall)
         self._unclaimed = [None]
         self._raising = self.over = self.suspended = False
         self.reply = b""

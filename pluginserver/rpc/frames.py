@@ -98,9 +98,8 @@ class Decoder:
         fresh = self._fresh
         if fresh is not None:
             try:
-                if (
-                    len(fresh) <= _SMALL_ITEMS
-                ):  # msgpack believes no more entries than there are bytes
+                # msgpack believes no more entries than there are bytes
+                if len(fresh) <= _SMALL_ITEMS:
                     frame = msgpack.unpackb(
                         fresh, unicode_errors="surrogateescape", strict_map_key=False
                     )

@@ -25,7 +25,7 @@ from ..plugins.registry import Plugins
 from ..runtime.requests import Peer, Request
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
-from .calls import Context, Control, EventCall, EventPong
+from .calls import Context, Control, EventCall, EventPong, new
 from .clients import UNSEEN, Clients
 from .instances import Instances, none
 from .shown import shown
@@ -128,7 +128,8 @@ class Methods:
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        event = Event(self._next_event_id(), handler, self._ended)
+        event = new(Event)
+        Event.__init__(event, self._next_event_id(), handler, self._ended)
         handler.events[event] = None
         handler.used = True
         if handler.closed:

@@ -229,11 +229,12 @@ class Connection(Generic[C]):
             return None
         if self._failure is not None:
             raise self._failure
-        request = self._codec.request(self)
+        codec = self._codec
+        request = codec.request(self)
         if request is not None:
             self.half_since = 0.0
-            self.more = self._codec.held is not None
-        elif self._codec.pending():
+            self.more = codec.held is not None
+        elif codec.pending():
             self.half_since = self.half_since or monotonic()
         return request
 

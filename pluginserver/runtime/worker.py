@@ -220,11 +220,8 @@ class Worker(PoolThread, Generic[C]):
             if work.since:
                 self._pool.in_flight.pop(work, None)
             if mine and task is not None and work.ping is None:
-                if not work.suspended:
-                    work.peer.send(work.reply)
-                    return
                 task.peer = work.peer
-                if not work.peer.send(work.reply, task.id):
+                if not work.peer.send(work.reply, task.id if work.suspended else 0):
                     self._pool.abandon(task, GONE)
             elif mine:
                 self._pool.answer(work, work.reply if task is None else work.encoded())
