@@ -23,6 +23,7 @@ from pluginserver import Kong, PluginServer
 from pluginserver.errors import LinkError, SocketInUseError
 from pluginserver.rpc import handover, link, succession, takeover
 from pluginserver.rpc.link import Link
+from pluginserver.runtime.connection import Connection
 
 PLUGIN = """
 import os, time
@@ -308,6 +309,40 @@ def test_what_is_half_read_and_half_sent_moves_with_its_connection(path: Path) -
             assert much["Data"]["Args"] == ["x" * MUCH]
             assert full.step(much["EventId"])["Data"] == "ret"
             assert half.step(result["EventId"])["Data"] == "ret"
+            eventually(lambda: ended(old))
+
+
+@pytest.mark.parametrize("rest", [0, 30_000])
+def test_a_long_request_moves_when_the_thread_that_reads_it_gives_it_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch, rest: int
+) -> None:
+    """The request is whole, and decoded, when it moves, or it is not."""
+    was_read, may_return = threading.Event(), threading.Event()
+    read_on = Connection.read_on
+
+    def held(connection: Connection[Any], patience: float) -> bool:
+        while read_on(connection, patience if rest else TIMEOUT):
+            pass
+        was_read.set()
+        assert may_return.wait(TIMEOUT)
+        return False
+
+    with serving(path) as old, Client(path) as client:
+        instance = client.start("hops")
+        event = client.begin(instance)["EventId"]
+        request = pack([0, 77, "plugin.Step", [{"EventId": event, "Data": "x" * 350_000}]])
+        monkeypatch.setattr(Connection, "read_on", held)
+        client.send(request[: len(request) - rest])
+        assert was_read.wait(TIMEOUT)
+        with serving(path) as new:
+            eventually(lambda: old._pool.moving is not None)
+            assert len(old._pool.connections) == 1, "who is lent does not move"
+            may_return.set()
+            if rest:
+                eventually(lambda: len(new._pool.connections) == 1)
+                client.send(request[-rest:])
+            _, message_id, error, result = client.response()
+            assert (message_id, error, result["Data"]) == (77, None, "ret")
             eventually(lambda: ended(old))
 
 

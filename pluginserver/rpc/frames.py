@@ -60,36 +60,36 @@ class FrameError(ProtocolError):
 class Decoder:
     """Bytes in, requests out."""
 
-    __slots__ = ("_buffer", "_decoded", "_fresh", "_scanner")
+    __slots__ = ("_decoded", "_fresh", "_scanner", "held")
 
     def __init__(self) -> None:
         self._fresh: bytes | None = None
         """What arrived when nothing was held: nearly always one whole frame."""
-        self._buffer: bytearray | None = None
+        self.held: bytearray | None = None
         """What is held of frames that were not whole, or not alone, when they arrived."""
         self._scanner: Scanner | None = None
         self._decoded: list[Any] = []
         """The next frame, if :meth:`prepare` has decoded it."""
 
     def pending(self) -> int:
-        """How many bytes there are of requests that :meth:`request` has not given out."""
-        return len(self._fresh or b"") + len(self._buffer or b"")
+        """How many bytes there are of requests that :meth:`frame` has not given out."""
+        return len(self._fresh or b"") + len(self.held or b"")
 
     def feed(self, data: bytes) -> None:
         """Take what arrived.
 
         :raises FrameError: when the frame at hand grows beyond :data:`MAX_FRAME`.
         """
-        if self._buffer is None and self._fresh is None and len(data) <= SMALL <= MAX_FRAME:
+        if self.held is None and self._fresh is None and len(data) <= SMALL <= MAX_FRAME:
             self._fresh = data
             return
         self._hold()
-        assert self._buffer is not None
-        self._buffer += data
-        if len(self._buffer) > MAX_FRAME and self._end() is None:
+        assert self.held is not None
+        self.held += data
+        if len(self.held) > MAX_FRAME and self._end() is None:
             raise FrameError(f"a frame is larger than {MAX_FRAME} bytes")
 
-    def request(self) -> tuple[int, Any, Any] | None:
+    def frame(self) -> tuple[int, Any, Any] | None:
         """The next request.
 
         :returns: message id, method and params as they came (any type), or None until more is fed.
@@ -98,20 +98,21 @@ class Decoder:
         fresh = self._fresh
         if fresh is not None:
             try:
-                frame = msgpack.unpackb(
-                    fresh,
-                    raw=False,
-                    unicode_errors="surrogateescape",
-                    strict_map_key=False,
-                    max_array_len=_SMALL_ITEMS,
-                    max_map_len=_SMALL_ITEMS,
-                )
+                # msgpack believes no more entries than there are bytes
+                if len(fresh) <= _SMALL_ITEMS:
+                    frame = msgpack.unpackb(
+                        fresh, unicode_errors="surrogateescape", strict_map_key=False
+                    )
+                else:
+                    frame = msgpack.unpackb(
+                        fresh, **_AS_TEXT, max_array_len=_SMALL_ITEMS, max_map_len=_SMALL_ITEMS
+                    )
                 self._fresh = None
             except Exception:
                 if not self.prepare():
                     return None
                 frame = self._decoded.pop()
-        elif (self._buffer is not None or self._decoded) and self.prepare():
+        elif (self.held is not None or self._decoded) and self.prepare():
             frame = self._decoded.pop()
         else:
             return None
@@ -136,45 +137,45 @@ class Decoder:
         end = self._end()
         if end is None:
             return False
-        assert self._buffer is not None and self._scanner is not None
+        assert self.held is not None and self._scanner is not None
         try:
             if end <= SMALL:
                 frame = msgpack.unpackb(
-                    bytes(memoryview(self._buffer)[:end]),
+                    bytes(memoryview(self.held)[:end]),
                     **_AS_TEXT,
                 )
             else:
-                frame = _decode(self._buffer, end, self._scanner.large)
+                frame = _decode(self.held, end, self._scanner.large)
         except Exception as error:
             reason = str(error) or type(error).__name__
             raise FrameError(f"the bytes are not MessagePack: {reason}") from None
-        del self._buffer[:end]
+        del self.held[:end]
         self._scanner = None
-        if not self._buffer:
-            self._buffer = None
+        if not self.held:
+            self.held = None
         self._decoded.append(frame)
         return True
 
-    def unread(self) -> bytes:
-        """What was fed and :meth:`request` has not given out; a frame that is decoded is encoded again."""
+    def unhandled(self) -> bytes:
+        """What was fed and :meth:`frame` has not given out; a frame that is decoded is encoded again."""
         decoded = [msgpack.packb(one, unicode_errors="surrogateescape") for one in self._decoded]
-        return b"".join([*decoded, self._buffer or b"", self._fresh or b""])
+        return b"".join([*decoded, self.held or b"", self._fresh or b""])
 
     def _hold(self) -> None:
         """Have what arrived in the buffer."""
-        if self._buffer is None:
-            self._buffer = bytearray()
+        if self.held is None:
+            self.held = bytearray()
         if self._fresh is not None:
-            self._buffer += self._fresh
+            self.held += self._fresh
             self._fresh = None
 
     def _end(self) -> int | None:
         """Where the frame at hand ends in the buffer; None when it is not whole."""
-        assert self._buffer is not None
+        assert self.held is not None
         if self._scanner is None:
             self._scanner = Scanner(Limits(MAX_FRAME, MAX_CONTAINERS, MAX_ENTRIES))
         try:
-            return self._scanner.end(self._buffer)
+            return self._scanner.end(self.held)
         except ScanError as error:
             raise FrameError(str(error)) from None
 

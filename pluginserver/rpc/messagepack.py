@@ -5,8 +5,6 @@ A mistake that leaves the rest of the connection readable is answered here; the 
 
 from __future__ import annotations
 
-from typing import Final
-
 from ..errors import RPCError
 from ..runtime.requests import Peer, Request
 from . import replies
@@ -15,33 +13,24 @@ from .frames import Decoder, packer
 from .methods import Methods
 
 
-class MessagePack:
+class MessagePack(Decoder):
     """The codec of one connection.
 
     :param methods: what can be called.
     """
 
-    __slots__ = ("_methods", "_next", "feed", "pending", "prepare", "unhandled")
+    __slots__ = ("_methods",)
 
     def __init__(self, methods: Methods) -> None:
-        decoder = Decoder()
+        super().__init__()
         self._methods = methods
-        self._next = decoder.request
-        self.feed: Final = decoder.feed
-        """Take what arrived."""
-        self.unhandled: Final = decoder.unread
-        """What was fed and has become no request yet."""
-        self.pending: Final = decoder.pending
-        """How many bytes there are of requests that have not been given out."""
-        self.prepare: Final = decoder.prepare
-        """Decode the next request, if it has arrived whole."""
 
     def request(self, peer: Peer) -> Request[Context] | None:
         """The next request that has arrived whole and is not answered yet.
 
         :raises FrameError: for bytes after which nobody can tell where the next frame begins.
         """
-        while (frame := self._next()) is not None:
+        while (frame := self.frame()) is not None:
             message_id, method, params = frame
             try:
                 request = self._methods.read(peer, message_id, method, params)

@@ -25,7 +25,7 @@ from ..plugins.registry import Plugins
 from ..runtime.requests import Peer, Request
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
-from .calls import Context, Control, EventCall, EventPong
+from .calls import Context, Control, EventCall, EventPong, new
 from .clients import UNSEEN, Clients
 from .instances import Instances, none
 from .link import TAKE_OVER
@@ -149,10 +149,11 @@ class Methods:
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        event = Event(self._next_event_id(), handler, self._ended)
+        event = new(Event)
+        Event.__init__(event, self._next_event_id(), handler, self._ended)
         handler.events[event] = None
         handler.used = True
-        call = EventCall(peer, message_id, event)
+        call = EventCall.of(peer, message_id, event)
         if self.turn_away is not None:
             peer.send(call.refusal(self.turn_away(event)))
             event.end()
@@ -183,8 +184,8 @@ class Methods:
             raise RPCError(f"No running event {event_id}")
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
             error = PDKError(_text((data or "")[:MAX_TEXT]))
-            return EventCall(peer, message_id, event, event.runner.throw, error)
-        return EventCall(peer, message_id, event, event.runner.switch, data)
+            return EventCall.of(peer, message_id, event, event.runner.throw, error)
+        return EventCall.of(peer, message_id, event, event.runner.switch, data)
 
     def _set_plugin_dir(self, argument: Any) -> object:
         if self._fixed_directory is not None:

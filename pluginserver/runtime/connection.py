@@ -21,10 +21,9 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
 from time import monotonic
-from typing import Final, Generic, NamedTuple, Protocol
+from typing import Any, Final, Generic, NamedTuple, Protocol
 
 from .processes import peer_process
 from .requests import C, Request
@@ -49,19 +48,19 @@ class ProtocolError(ValueError):
 class Codec(Protocol[C]):
     """What the bytes of one connection mean."""
 
-    @property
-    def feed(self) -> Callable[[bytes], None]:
+    held: Any
+    """What is left when a request was given out; None for nothing."""
+
+    def feed(self, data: bytes) -> None:
         """Take what arrived.
 
         :raises ProtocolError: when it can be no part of a request.
         """
 
-    @property
-    def pending(self) -> Callable[[], int]:
+    def pending(self) -> int:
         """How many bytes there are of requests that have not been given out."""
 
-    @property
-    def prepare(self) -> Callable[[], bool]:
+    def prepare(self) -> bool:
         """Decode the next request, if it has arrived whole: :meth:`request` then gives it out at once.
 
         :raises ProtocolError: when nobody can tell where the next request begins.
@@ -115,6 +114,7 @@ class Connection(Generic[C]):
         "gone",
         "half_since",
         "lent",
+        "more",
         "pid",
         "reset",
         "unsent_since",
@@ -145,6 +145,8 @@ class Connection(Generic[C]):
         """Whether the client is known to have gone without reading the last thing that was sent."""
         self.lent = False
         """Whether a worker has it, which reads on: it says when that is over, and touches it no more."""
+        self.more = False
+        """Whether more had arrived than the request that was given out last."""
         self.half_since = 0.0
         """Since when there is a part of a request, in seconds on the monotonic clock; 0.0 for none."""
         self.unsent_since = 0.0
@@ -205,10 +207,9 @@ class Connection(Generic[C]):
         self._codec.feed(data)
         return True
 
-    @property
     def large(self) -> bool:
         """Whether so much of an unfinished request is here that a worker is to read the rest."""
-        if self.half_since == 0.0 or self._unsent or self._paused:
+        if not self.half_since or self._unsent or self._paused:
             return False
         return self._codec.pending() > LARGE
 
@@ -247,11 +248,13 @@ class Connection(Generic[C]):
             return None
         if self._failure is not None:
             raise self._failure
-        request = self._codec.request(self)
+        codec = self._codec
+        request = codec.request(self)
         if request is not None:
             self._open.append(None)
             self.half_since = 0.0
-        elif self._codec.pending():
+            self.more = codec.held is not None
+        elif codec.pending():
             self.half_since = self.half_since or monotonic()
         return request
 

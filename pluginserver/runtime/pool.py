@@ -196,10 +196,6 @@ class ThreadPool(Polled[C]):
         self.counts["abandoned"] += 1
         self.notices.tell("an event was given up that Kong has abandoned", why)
 
-    def is_full_of_tasks(self) -> bool:
-        """Whether one more task would be too many."""
-        return len(self.waiting) + len(self.in_flight) >= self.options.max_events
-
     def is_running(self, number: int) -> bool:
         """Whether a task runs, or waits for its turn to."""
         return any(

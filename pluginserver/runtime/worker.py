@@ -325,7 +325,7 @@ class Worker(PoolThread, Generic[C]):
         """
         pool = self._pool
         try:
-            if mask and connection.large:
+            if mask and connection.half_since and connection.large():
                 pool.lend(connection)
                 return
             if mask & WRITABLE:
@@ -336,9 +336,9 @@ class Worker(PoolThread, Generic[C]):
                 pool.reading = connection
                 while (request := connection.request()) is not None:
                     self._dispatch(connection, request)
-                    if not self.leading:
+                    if not (self.leading and connection.more):
                         return
-                if connection.large:
+                if connection.large():
                     pool.lend(connection)
                 return
         except ProtocolError as error:
@@ -353,13 +353,15 @@ class Worker(PoolThread, Generic[C]):
     def _dispatch(self, connection: Connection[C], request: Request[C]) -> None:
         """Run a request here, or give it to the thread that it is for."""
         task = request.task
-        if isinstance(request, Pong):
-            ponged(self._pool, request)
-        elif task is None:
-            self._pool.pause(connection, request)
-            self._pool.submit(request, monotonic())
+        if task is None:
+            if isinstance(request, Pong):
+                ponged(self._pool, request)
+            else:
+                self._pool.pause(connection, request)
+                self._pool.submit(request, monotonic())
         elif task.owner is None:
-            if self._pool.is_full_of_tasks():
+            pool = self._pool
+            if len(pool.waiting) + len(pool.in_flight) >= pool.options.max_events:
                 self._refuse(request, task)
             elif task.placement.inline:
                 self.run(request)

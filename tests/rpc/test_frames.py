@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from support.paths import WIRE
 
 from pluginserver.rpc import frames
-from pluginserver.rpc.frames import Decoder, FrameError, packer
+from pluginserver.rpc.frames import SMALL, Decoder, FrameError, packer
 from pluginserver.rpc.replies import failure
 from pluginserver.rpc.shown import shown
 
@@ -28,7 +28,7 @@ def requests(pieces: list[bytes]) -> list[tuple[int, Any, Any]]:
     found = []
     for piece in pieces:
         decoder.feed(piece)
-        while (request := decoder.request()) is not None:
+        while (request := decoder.frame()) is not None:
             found.append(request)
     return found
 
@@ -65,7 +65,7 @@ def test_cuts_change_nothing(sizes: list[int]) -> None:
 
 
 @given(st.lists(st.integers(min_value=1, max_value=200), max_size=60), st.data())
-def test_another_decoder_goes_on_with_what_is_unread(
+def test_another_decoder_goes_on_with_what_is_unhandled(
     sizes: list[int], data: st.DataObject
 ) -> None:
     stream = b"".join(RECORDED)[: sum(sizes)]
@@ -75,14 +75,14 @@ def test_another_decoder_goes_on_with_what_is_unread(
         decoder.feed(stream[position : position + size])
         position += size
         for _ in range(data.draw(st.integers(0, 3))):
-            if (request := decoder.request()) is not None:
+            if (request := decoder.frame()) is not None:
                 found.append(request)
-        unread = decoder.unread()
-        assert stream[:position].endswith(unread)
+        unhandled = decoder.unhandled()
+        assert stream[:position].endswith(unhandled)
         if data.draw(st.booleans()):
             decoder = Decoder()
-            decoder.feed(unread)
-    while (request := decoder.request()) is not None:
+            decoder.feed(unhandled)
+    while (request := decoder.frame()) is not None:
         found.append(request)
     assert found == requests([stream])
 
@@ -92,9 +92,23 @@ def test_what_was_decoded_is_not_kept() -> None:
     decoder.feed(RECORDED[0][:1])
     for _ in range(100):
         decoder.feed(RECORDED[0][1:] + RECORDED[0][:1])
-        assert decoder.request() is not None
-        assert decoder.unread() == RECORDED[0][:1]
-        assert sum(map(len, decoder._pieces)) <= 2 * len(RECORDED[0])
+        assert decoder.frame() is not None
+        assert decoder.unhandled() == RECORDED[0][:1]
+        assert decoder.pending() == 1
+
+
+def test_a_frame_that_was_decoded_before_it_was_asked_for_is_unhandled() -> None:
+    large = packer()([0, 1, "plugin.Step", [{"EventId": 1, "Data": "x" * (2 * SMALL) + "\udcff"}]])
+    stream = large + RECORDED[0] + RECORDED[1][:5]
+    decoder, other = Decoder(), Decoder()
+    decoder.feed(stream)
+    assert decoder.prepare()
+    unhandled = decoder.unhandled()
+    assert unhandled == stream
+    other.feed(unhandled + RECORDED[1][5:])
+    for one in requests([stream + RECORDED[1][5:]]):
+        assert other.frame() == one
+    assert other.frame() is None
 
 
 def test_byte_by_byte() -> None:
@@ -109,7 +123,7 @@ def verdict(pieces: list[bytes]) -> list[Any]:
     try:
         for piece in pieces:
             decoder.feed(piece)
-            while (request := decoder.request()) is not None:
+            while (request := decoder.frame()) is not None:
                 found.append(request)
     except FrameError as error:
         found.append(str(error))
@@ -179,7 +193,7 @@ def test_a_frame_may_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(frames, "MAX_FRAME", 10_000)
     decoder = Decoder()
     decoder.feed(msgpack.packb([0, 1, "m", [b"x" * 9000]]))
-    assert decoder.request() is not None
+    assert decoder.frame() is not None
     with pytest.raises(FrameError, match="larger than 10000 bytes"):
         decoder.feed(msgpack.packb([0, 1, "m", [b"x" * 11_000]]))
 
@@ -215,7 +229,7 @@ def test_an_unfinished_frame_takes_the_memory_of_its_bytes() -> None:
     try:
         for start in range(0, len(data), 65_536):
             decoder.feed(data[start : start + 65_536])
-            assert decoder.request() is None
+            assert decoder.frame() is None
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -241,7 +255,7 @@ decoder = Decoder()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for start in range(0, len(frame), 65_536):
     decoder.feed(bytes(frame[start : start + 65_536]))
-    request = decoder.request()
+    request = decoder.frame()
 assert len(request[2]) == maps
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
@@ -263,7 +277,7 @@ def test_what_a_message_shows_of_a_frame_is_never_built_whole() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FrameError, match=r"params\]: \[1, \[b'\\xff\\xff") as caught:
-            decoder.request()
+            decoder.frame()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -26,9 +26,9 @@ def from_wire(data: bytes, argument: int = 0) -> Any:
     """What a decoder gives for a frame."""
     decoder = Decoder()
     for start in range(0, len(data), 65_536):
-        assert decoder.request() is None
+        assert decoder.frame() is None
         decoder.feed(data[start : start + 65_536])
-    request = decoder.request()
+    request = decoder.frame()
     assert request is not None and decoder.pending() == 0
     return request[2]
 

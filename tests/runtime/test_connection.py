@@ -16,24 +16,11 @@ from pluginserver.runtime.connection import READABLE, WRITABLE, Connection
 REQUEST = pack([0, 1, "plugin.GetStatus", []])
 
 
-class Frames:
+class Frames(Decoder):
     """A codec whose requests are the frames."""
 
-    def __init__(self) -> None:
-        self._decoder = Decoder()
-        self.feed = self._decoder.feed
-
     def request(self, _peer: object) -> Any:
-        return self._decoder.request()
-
-    def pending(self) -> int:
-        return self._decoder.pending()
-
-    def unhandled(self) -> bytes:
-        return self._decoder.unread()
-
-    def prepare(self) -> bool:
-        return self._decoder.prepare()
+        return self.frame()
 
 
 class Pair:
