@@ -19,6 +19,14 @@ class ListenError(PluginServerError):
     """The socket cannot be served: it is in use, or its path is unusable."""
 
 
+class SocketInUseError(ListenError):
+    """Another server is listening on the socket."""
+
+
+class LinkError(PluginServerError):
+    """The connection between two servers of which one takes over from the other is of no more use."""
+
+
 class PluginError(PluginServerError):
     """A plugin cannot be loaded or described."""
 

@@ -7,6 +7,8 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 * nobody waits for the log while a server runs (see :mod:`.logs.writer`);
 * :meth:`PluginServer.stop` leaves no thread, descriptor, socket or file behind, and may be called
   at any time, from any thread, more than once;
+* who is told to stop refuses new events closed, and keeps socket and connections until the running ones
+  have ended;
 * what is done from time to time is done by the clock, and an idle server wakes nobody;
 * a program's ``on_error`` that fails costs a line in the log, not the event;
 * a server that cannot go on asks for its own end, and says why (:attr:`PluginServer.failure`);
@@ -15,6 +17,7 @@ The socket file and ``accept`` are :mod:`.runtime.listener`'s; a connection belo
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
@@ -37,7 +40,9 @@ from .rpc.instances import Instances
 from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods
 from .rpc.report import stacks, status
-from .runtime.access import OTHERS_MAY_CONNECT, AllowedUsers, others_may_write
+from .rpc.succession import Succession
+from .rpc.trust import fixed_directory, warn_of_others
+from .runtime.access import AllowedUsers
 from .runtime.clock import Clock
 from .runtime.connection import Connection
 from .runtime.forks import end_child
@@ -102,13 +107,13 @@ class PluginServer(WatchedListener):
         self._on_error = on_error
         self._name = f"pluginserver-{next(_numbers)}"
         self._life = threading.Lock()
-        self._stop_requested = threading.Event()
         self._started = False
         self.failure: str | None = None
         """Why the server cannot go on; None while it can."""
         self.left: list[str] = []
         """The names of the threads that :meth:`stop` could not end."""
-        self._greeting = notification("serverPid", os.getpid())
+        self._succession = Succession(self, self.options.grace, self._name)
+        self._greeting: bytes
         self._pool: ThreadPool[Context]
         self._clock: Clock[Context]
         self._instances: Instances
@@ -139,39 +144,49 @@ class PluginServer(WatchedListener):
         :raises PluginError: when a directory of plugins does not exist.
         """
         with self._life:
-            logs.WRITER.start()
-            try:
-                self.listen()
+            with contextlib.ExitStack() as undo:
+                logs.WRITER.start()
+                undo.callback(logs.WRITER.stop, LOG_TIME)
+                undo.callback(self._put_away)
+                self._succession.listen(self._load, self.options.replace)
                 self._load()
-                self._pool = ThreadPool(_worker, self._name, self.options)
-                self._background = Background(
-                    lambda errand: self._pool.submit(errand, monotonic())
-                )
-                self._instances = Instances(self._failed, self._background)
-                clients = Clients(self._pool.watch)
-                self._housekeeping = Housekeeping(
-                    self._instances, clients, self.options.instance_timeout, self._pool.counts
-                )
-                self._methods = Methods(
-                    self.plugins,
-                    self._instances,
-                    self._pool,
-                    clients=clients,
-                    fixed_directory=_fixed_directory(self.options),
-                )
-                self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
-            except BaseException:
-                self._put_away()
-                logs.WRITER.stop(LOG_TIME)
-                raise
+                self._make(undo)
+                undo.pop_all()
+            self._greeting = notification("serverPid", self._succession.server_pid)
             if self.options.watch_parent:
                 watch_parent(self._pool, self._orphaned, self.options.parent)
-            self._descriptors = self._open_descriptors()
             self._clock.start()
+            self._succession.serve(
+                self._pool, self._methods, self._instances, self.options.replace
+            )
             self.start_accepting(f"{self._name}-acceptor")
+            self._descriptors = self._open_descriptors()
             self._started = True
         _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
-        _warn_of_others(self.socket_path.parent, self.plugins.directory)
+        warn_of_others(self.socket_path.parent, self.plugins.directory)
+
+    def _make(self, undo: contextlib.ExitStack) -> None:
+        """Make the parts, and take what there is to take from a server that listens.
+
+        :param undo: gets what is to be done if anything fails.
+        """
+        self._pool = ThreadPool(_worker, self._name, self.options)
+        undo.callback(self._pool.close)
+        self._background = Background(lambda errand: self._pool.submit(errand, monotonic()))
+        self._instances = Instances(self._failed, self._background, self.options.replace)
+        clients = Clients(self._pool.watch)
+        self._housekeeping = Housekeeping(
+            self._instances, clients, self.options.instance_timeout, self._pool.counts
+        )
+        self._methods = Methods(
+            self.plugins,
+            self._instances,
+            self._pool,
+            clients=clients,
+            fixed_directory=fixed_directory(self.options),
+        )
+        self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
+        self._succession.take(self.plugins, self._instances, clients)
 
     def _load(self) -> None:
         process = os.getpid()
@@ -180,14 +195,20 @@ class PluginServer(WatchedListener):
             end_child("a plugin that was loaded")
 
     def run(self) -> None:
-        """Serve until :meth:`request_stop` is called, then stop; raises what :meth:`start`
+        """Serve until :meth:`request_stop` is called, linger, then stop; raises what :meth:`start`
         raises."""
         with self:
             self.wait()
+            self.linger()
 
     def wait(self) -> None:
-        """Wait until :meth:`request_stop` is called."""
-        self._stop_requested.wait()
+        """Wait until :meth:`request_stop` is called, or another server has taken over."""
+        self._succession.told_to_stop.wait()
+
+    def linger(self) -> None:
+        """Go on as before for ``linger`` seconds, if clients are connected; after :meth:`wait`."""
+        if self.failure is None:
+            self._succession.linger(self.options.linger)
 
     def reload(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
         """Load the plugins whose files have changed, beside the code that runs; from any thread.
@@ -207,21 +228,25 @@ class PluginServer(WatchedListener):
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""
-        self._stop_requested.set()
+        self._succession.told_to_stop.set()
 
     def stop(self, grace: float | None = None) -> None:
-        """Stop accepting, let running events finish, and put everything away.
+        """Let running events finish, and put everything away.
 
-        :param grace: seconds that they get, instead of the server's own.
+        Until they have, clients can still connect, and are answered: new events with their refusal.
+
+        :param grace: seconds that running events get, instead of the server's own.
         """
         with self._life:
-            self._stop_requested.set()
+            self._succession.told_to_stop.set()
             if not self._started:
                 self._put_away()
                 return
             self._started = False
+            if not self._succession.handed_over:
+                self._succession.drain(self.options.grace if grace is None else grace)
+            self._succession.close()
             self.stop_accepting()
-            self._drain(self.options.grace if grace is None else grace)
             self._close_instances()
             self._digest.flush(everything=True)
             self.left = self._clock.stop()
@@ -243,7 +268,7 @@ class PluginServer(WatchedListener):
 
     def lost(self, what: str) -> None:
         """Ask for the end: other code in the process has closed a descriptor of the server's."""
-        if self.failure is None and not self._stop_requested.is_set():
+        if self.failure is None and not self._succession.told_to_stop.is_set():
             self.failure = (
                 f"{what} was closed by other code in this process: find the plugin that does it"
             )
@@ -269,14 +294,11 @@ class PluginServer(WatchedListener):
     def _open_descriptors(self) -> Descriptors:
         return Descriptors(
             {
-                "the listening socket": self.fileno(),
+                **self.descriptors(),
                 "the poller": self._pool.poller.fileno(),
                 WAKEUP: self._pool.wakeup,
             }
         )
-
-    def _drain(self, grace: float) -> None:
-        _wait(self._pool.quiet, grace)
 
     def _close_instances(self) -> None:
         """Let the plugins' objects put away what they hold."""
@@ -344,28 +366,6 @@ def _wait(condition: Callable[[], object], timeout: float) -> None:
     tick = threading.Event()
     while not condition() and monotonic() < deadline:
         tick.wait(0.01)
-
-
-def _fixed_directory(options: Options) -> str | None:
-    """Why no client may choose the plugins directory, and so whose code is run; None when one may."""
-    if options.fixed_plugins_directory:
-        return "the server was started with -fixed-plugins-directory"
-    if options.socket_mode & OTHERS_MAY_CONNECT:
-        return (
-            f"with the mode {options.socket_mode:04o} the socket is open to other users, whose code must"
-            " not run in this server: name the directory with -plugins-directory"
-        )
-    return None
-
-
-def _warn_of_others(socket_directory: Path, plugins_directory: Path | None) -> None:
-    """Say where users other than root and our own could replace the socket, or the code that is run."""
-    why = others_may_write(socket_directory)
-    if why is not None:
-        _log.warning(f"others can put a socket of their own in place of the server's: {why}")
-    why = None if plugins_directory is None else others_may_write(plugins_directory)
-    if why is not None:
-        _log.warning(f"others can change the plugins that this server runs: {why}")
 
 
 def _registry(

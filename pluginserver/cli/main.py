@@ -174,6 +174,7 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
 
     logs.configure(options.log_level or "info", options.log_format, options.log_backlog)
     chosen: Any = {name: getattr(options, name) for name in (*OPTIONS, *LISTS, *SWITCHES)}
+    chosen["replace"] = not options.no_replace
     kind = _watching_server() if getattr(options, "watch", False) else PluginServer
     settings = Settings(
         frozen_timeout=options.frozen_timeout, crash_directory=options.crash_directory
@@ -271,8 +272,19 @@ def _common(
         help=f"Kong's prefix, where the socket is; default: {KONG_PREFIX}",
     )
     parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
+    parser.add_argument(
+        "--no-replace",
+        action="store_true",
+        help="do not take over from a server that is listening on the socket, and let no other"
+        " take over from this one",
+    )
     _add_options(parser)
     _add_frozen(parser)
+    _add_log(parser)
+
+
+def _add_log(parser: argparse.ArgumentParser) -> None:
+    """Add the flags for the log."""
     parser.add_argument(
         "--log-level",
         metavar="LEVEL",

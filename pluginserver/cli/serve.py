@@ -28,7 +28,7 @@ from .exit import end_within, leave_at_once
 from .signals import Signals
 
 STOP_TIME: Final = 10.0
-"""Seconds that a stop may take beyond the time that running events get."""
+"""Seconds that a stop may take beyond the times that a successor and the running events get."""
 
 _log: Final = logs.get_logger()
 
@@ -70,6 +70,7 @@ def serve(server: PluginServer, settings: Settings) -> None:
         systemd.start_watchdog(lambda: server.failure is None)
         server.wait()
         systemd.stopping()
+        server.linger()
     systemd.end_watchdog()
     if server.failure is not None:
         leave_at_once(1)
@@ -92,7 +93,8 @@ def _watch(settings: Settings, directory: Path, name: str) -> Watcher | None:
 def _signals(server: PluginServer, systemd: Systemd) -> Signals:
     def stop(name: str) -> None:
         server.request_stop()
-        end_within(server.options.grace + STOP_TIME, 1)
+        times = server.options
+        end_within(times.linger + 2 * times.grace + STOP_TIME, 1)
         _log.info("asked to stop", signal=name)
 
     def reload(_name: str) -> None:

@@ -28,6 +28,12 @@ class _Nobody:
     def send(self, data: bytes) -> None:
         """Nobody reads it."""
 
+    def expect(self) -> None:
+        """Nobody waits."""
+
+    def answer(self, data: bytes) -> None:
+        """Nobody reads it."""
+
 
 class Errand(Request[Context]):
     """One thing to do.

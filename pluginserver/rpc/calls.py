@@ -105,9 +105,10 @@ class EventCall(Request[Context]):
         return replies.ended(packer(), self.message_id, self.event, out)
 
     def refuse(self, why: str) -> bytes:
-        """Answer without the handler, which fails closed where its phase can."""
+        """Answer without the handler, and say so in the log."""
         event = self.event
-        event.outcome = event.handler.refusal(why)
+        reply = self.refusal(why)
+        assert event.outcome is not None
         answered = "the client gets a 500" if event.outcome.call else "the request went on"
         get_logger().error(
             f"{why}: the request was answered without it, {answered}",
@@ -116,6 +117,12 @@ class EventCall(Request[Context]):
             instance=event.handler.instance_id,
             event=event.id,
         )
+        return reply
+
+    def refusal(self, why: str) -> bytes:
+        """The reply without the handler, which fails closed where its phase can."""
+        event = self.event
+        event.outcome = event.handler.refusal(why)
         return replies.ended(packer(), self.message_id, event, event.outcome)
 
 

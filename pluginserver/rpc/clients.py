@@ -25,10 +25,12 @@ class Client:
     """A process.
 
     :param known: whether we shall learn of its end.
+    :param pid: its id while it is alive; 0 when that is not known.
     """
 
     known: bool
     alive: bool = True
+    pid: int = 0
 
 
 UNSEEN: Final = Client(known=False)
@@ -61,7 +63,7 @@ class Clients:
             descriptor = open_process(pid)
             if descriptor is None:
                 return UNSEEN
-            client = self._alive[pid] = Client(known=True)
+            client = self._alive[pid] = Client(known=True, pid=pid)
             try:
                 self._watch(descriptor, partial(self._end, pid))
             except (OSError, ValueError):

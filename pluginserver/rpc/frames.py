@@ -18,6 +18,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -43,7 +44,7 @@ class FrameError(ProtocolError):
 class Decoder:
     """Bytes in, requests out."""
 
-    __slots__ = ("_fed", "_held", "_unpacker")
+    __slots__ = ("_fed", "_held", "_pieces", "_start", "_unpacker")
 
     def __init__(self) -> None:
         self._restart()
@@ -51,6 +52,9 @@ class Decoder:
     def _restart(self) -> None:
         self._fed = 0
         self._held = 0
+        self._pieces: deque[bytes] = deque()
+        """What was fed since :attr:`_start`: msgpack does not give back the bytes of an unfinished frame."""
+        self._start = 0
         self._unpacker = msgpack.Unpacker(
             raw=False,
             unicode_errors="surrogateescape",
@@ -71,6 +75,7 @@ class Decoder:
         except msgpack.BufferFull:
             raise FrameError(f"a frame is larger than {MAX_FRAME} bytes") from None
         self._fed += len(data)
+        self._pieces.append(data)
 
     def request(self) -> tuple[int, Any, Any] | None:
         """The next request.
@@ -89,6 +94,11 @@ class Decoder:
             reason = str(error) or type(error).__name__
             raise FrameError(f"the bytes are not MessagePack: {reason}") from None
         end = unpacker.tell()
+        if end == self._fed:
+            self._pieces.clear()
+            self._start = end
+        else:
+            self._forget(end)
         if end - self._held > _LARGE_FRAME and end == self._fed:
             self._restart()
         else:
@@ -98,6 +108,16 @@ class Decoder:
             if type(kind) is int and kind == 0 and type(message_id) is int and message_id >= 0:
                 return message_id, method, params
         raise FrameError(f"the frame is not a request [0, msgid, method, params]: {frame!r:.200}")
+
+    def _forget(self, end: int) -> None:
+        """Keep no piece that has been decoded whole."""
+        pieces = self._pieces
+        while pieces and self._start + len(pieces[0]) <= end:
+            self._start += len(pieces.popleft())
+
+    def unread(self) -> bytes:
+        """What was fed after the last frame that was decoded."""
+        return b"".join(self._pieces)[self._held - self._start :]
 
 
 def packer() -> Callable[[Any], bytes]:

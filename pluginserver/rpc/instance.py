@@ -2,7 +2,8 @@
 
 Rules kept here:
 
-* of a configuration only a digest is kept beside the plugin's own object: it may hold secrets;
+* of a configuration only a digest is kept beside the plugin's own object, since it may hold secrets; and the
+  text that a successor starts it from, when there may be one, which nothing shows;
 * what an object's own methods raise, when it is shown or closed, comes no further.
 """
 
@@ -28,26 +29,33 @@ class Asked:
 
     :param plugin_id: what Kong knows the configuration by; None when it was not sent.
     :param digest: the same for the same configuration, whatever its number in Kong's sequence of changes.
+    :param text: the configuration as it was sent; None when it is not kept.
     """
 
     plugin_id: str | None
     digest: bytes
+    text: str | bytes | None = attrs.field(default=None, repr=False)
 
     @classmethod
-    def read(cls, config: str | bytes) -> Asked:
-        """Look into the JSON text that Kong sends; one that is not an object is a configuration too."""
+    def read(cls, config: str | bytes, keep: bool = False) -> Asked:
+        """Look into the JSON text that Kong sends; one that is not an object is a configuration too.
+
+        :param keep: whether to keep it.
+        """
+        kept = config if keep else None
         try:
             values = json.loads(config)
         except (ValueError, RecursionError):
             values = None
         if not isinstance(values, dict):
             text = config if isinstance(config, bytes) else config.encode("utf-8", "surrogatepass")
-            return cls(None, hashlib.sha256(text).digest())
+            return cls(None, hashlib.sha256(text).digest(), kept)
         rest = {key: value for key, value in values.items() if key != "__seq__"}
         plugin_id = values.get("__plugin_id")
         return cls(
             plugin_id if isinstance(plugin_id, str) else None,
             hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).digest(),
+            kept,
         )
 
 
@@ -61,6 +69,7 @@ class Instance:
     :param client: the process that asked for it.
     :param asked: what was said of the configuration.
     :param number: larger than those of all that were started before.
+    :param started: when it was started, in seconds since 1970; default: now.
     """
 
     __slots__ = (
@@ -86,6 +95,7 @@ class Instance:
         client: Client,
         asked: Asked,
         number: int,
+        started: int | None = None,
     ) -> None:
         self.id = instance_id
         self.code = code
@@ -95,7 +105,7 @@ class Instance:
         self.client = client
         self.asked = asked
         self.number = number
-        self.started = int(time.time())
+        self.started = int(time.time()) if started is None else started
         self.retired_for: Plugin | None = None
         """The plugin that its own was replaced by, when it was retired last."""
         self.told = False

@@ -27,9 +27,9 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import ConfigError, RPCError
 from ..events.event import Event, Handler
@@ -61,16 +61,35 @@ class Placed(NamedTuple):
     reason: str
 
 
+class Follower(Protocol):
+    """Who is told of every instance that starts or is closed: a server that is about to take over."""
+
+    def started(self, instance: Instance) -> None:
+        """Told before Kong is.
+
+        :raises RPCError: when the follower cannot start it.
+        """
+
+    def closed(self, instance_id: int) -> None:
+        """Told before Kong is."""
+
+
 class Instances:
     """The instances of one server.
 
     :param failed: told of every exception that a handler raises.
     :param background: calls plugins' ``close()``.
+    :param keep_texts: whether to keep the configurations as they were sent, for a successor.
     """
 
     def __init__(
-        self, failed: Callable[[Event, BaseException], None], background: Background
+        self,
+        failed: Callable[[Event, BaseException], None],
+        background: Background,
+        keep_texts: bool = False,
     ) -> None:
+        self.follower: Follower | None = None
+        self._keep_texts = keep_texts
         self._failed = failed
         self._background = background
         self._lock = threading.Lock()
@@ -94,44 +113,93 @@ class Instances:
         :param config: a JSON object.
         :param client: the process that asks.
         :raises ConfigError: when the configuration does not fit; nothing is started then.
+        :raises RPCError: when the follower cannot start the same.
         """
-        asked = Asked.read(config)
-        try:
-            code, configured = plugin, plugin.configure(config)
-        except ConfigError as error:
-            old = self._code_that_served(plugin, asked)
-            if old is None:
-                raise
-            code, configured = old, _configured(old, config, error)
-            get_logger(plugin=plugin.name).error(
-                "the plugin that was loaded anew does not take a configuration that its old version serves, "
-                f"which goes on with it: {error}"
-            )
+        instance = self._start(plugin, config, client)
+        follower = self.follower
+        if follower is not None:
+            follower.started(instance)
+        return instance
+
+    def start_again(
+        self, plugin: Plugin, config: str | bytes, instance_id: int, started: int, client: Client
+    ) -> None:
+        """Start what another server has started; nothing is done for an id that is there already.
+
+        :param started: when it was started there, in seconds since 1970.
+        :param client: the process that asked for it.
+        :raises ConfigError: when the configuration does not fit.
+        """
+        if not self._is_taken(instance_id):
+            self._start(plugin, config, client, instance_id, started)
+
+    def _start(
+        self,
+        plugin: Plugin,
+        config: str | bytes,
+        client: Client,
+        given_id: int | None = None,
+        started: int | None = None,
+    ) -> Instance:
+        asked = Asked.read(config, self._keep_texts)
+        code, configured = self._configure(plugin, config, asked)
         methods = configured.handlers()
         with self._lock:
-            instance_id = self._new_id()
-            handlers = {
-                phase: Handler(
-                    code.name,
-                    instance_id,
-                    phase,
-                    partial(method, kong),
-                    self._failed,
-                    fail_open=code.on_error == "continue",
-                    request_timeout=code.request_timeout,
-                    placement=self._placement(code, phase),
-                )
-                for phase, method in methods.items()
-            }
+            instance_id = self._new_id() if given_id is None else given_id
             self.changes += 1
             instance = Instance(
-                instance_id, code, configured, handlers, client, asked, self.changes
+                instance_id,
+                code,
+                configured,
+                self._handlers(instance_id, code, methods),
+                client,
+                asked,
+                self.changes,
+                started,
             )
             if code is not plugin:
                 instance.retired_for = plugin
             self._by_id[instance_id] = instance
             self._last_start[code.name] = instance.started
         return instance
+
+    def _configure(
+        self, plugin: Plugin, config: str | bytes, asked: Asked
+    ) -> tuple[Plugin, Configured]:
+        """An object of a plugin, or of its old code when only that takes the configuration.
+
+        :raises ConfigError: when neither does.
+        """
+        try:
+            return plugin, plugin.configure(config)
+        except ConfigError as error:
+            old = self._code_that_served(plugin, asked)
+            if old is None:
+                raise
+            configured = _configured(old, config, error)
+            get_logger(plugin=plugin.name).error(
+                "the plugin that was loaded anew does not take a configuration that its old version serves, "
+                f"which goes on with it: {error}"
+            )
+            return old, configured
+
+    def _handlers(
+        self, instance_id: int, code: Plugin, methods: Mapping[str, Callable[..., object]]
+    ) -> dict[str, Handler]:
+        """The handlers of a new instance by phase; under the lock."""
+        return {
+            phase: Handler(
+                code.name,
+                instance_id,
+                phase,
+                partial(method, kong),
+                self._failed,
+                fail_open=code.on_error == "continue",
+                request_timeout=code.request_timeout,
+                placement=self._placement(code, phase),
+            )
+            for phase, method in methods.items()
+        }
 
     def placements(self) -> list[Placed]:
         """Where the phases of the plugins that have had an instance run, and why."""
@@ -179,6 +247,9 @@ class Instances:
             if instance is None:
                 raise none(instance_id)
             self._last_close[instance.plugin] = int(time.time())
+        follower = self.follower
+        if follower is not None:
+            follower.closed(instance_id)
         self.tidy()
         return instance
 
@@ -230,21 +301,22 @@ class Instances:
         return len(found)
 
     def discard(self, instance: Instance) -> bool:
-        """Close an instance that nobody needs, unless an event of its runs.
+        """Close an instance that nobody needs, unless an event of its runs, or a successor takes over.
 
         :returns: whether it was closed.
         """
         with self._lock:
-            if instance.busy or self._take(instance.id) is None:
+            if self.follower is not None or instance.busy or self._take(instance.id) is None:
                 return False
         self.tidy()
         return True
 
     def close_all(self) -> None:
-        """Close every instance: the server stops."""
+        """Close every instance, since the server stops; who asks for an event of one still finds it."""
         for instance in self.all():
             with self._lock:
-                self._take(instance.id)
+                instance.shut()
+                self._closed[instance.id] = instance
         self.tidy()
 
     def tidy(self) -> bool:
@@ -273,8 +345,11 @@ class Instances:
     def _new_id(self) -> int:
         while True:
             number = secrets.randbelow(MAX_ID) + 1
-            if not any(number in table for table in (self._by_id, self._retired, self._closed)):
+            if not self._is_taken(number):
                 return number
+
+    def _is_taken(self, number: int) -> bool:
+        return any(number in table for table in (self._by_id, self._retired, self._closed))
 
     def _placement(self, code: Plugin, phase: str) -> Placement:
         """Where a phase runs: judged anew when the plugin was loaded again; under the lock."""

@@ -21,7 +21,7 @@ class MessagePack:
     :param methods: what can be called.
     """
 
-    __slots__ = ("_methods", "_next", "feed")
+    __slots__ = ("_methods", "_next", "feed", "unhandled")
 
     def __init__(self, methods: Methods) -> None:
         decoder = Decoder()
@@ -29,16 +29,21 @@ class MessagePack:
         self._next = decoder.request
         self.feed: Final = decoder.feed
         """Take what arrived."""
+        self.unhandled: Final = decoder.unread
+        """What was fed and has become no request yet."""
 
     def request(self, peer: Peer) -> Request[Context] | None:
-        """The next request that has arrived whole.
+        """The next request that has arrived whole and is not answered yet.
 
         :raises FrameError: for bytes after which nobody can tell where the next frame begins.
         """
         while (frame := self._next()) is not None:
             message_id, method, params = frame
             try:
-                return self._methods.read(peer, message_id, method, params)
+                request = self._methods.read(peer, message_id, method, params)
             except RPCError as error:
                 peer.send(replies.failure(packer(), message_id, str(error)))
+            else:
+                if request is not None:
+                    return request
         return None

@@ -28,6 +28,7 @@ from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
 from .calls import Context, Control, EventCall, EventPong
 from .clients import UNSEEN, Clients
 from .instances import Instances, none
+from .link import TAKE_OVER
 
 _STEP_KEYS: Final = frozenset({"EventId", "Data"})
 
@@ -45,6 +46,16 @@ class Tasks(Protocol):
 
     def is_running(self, number: int) -> bool:
         """Whether an event runs."""
+
+
+class Predecessor(Protocol):
+    """The server that this one has taken over from, in which events may still run."""
+
+    def forward(self, peer: Peer, message_id: int, method: Any, argument: Any) -> bool:
+        """Hand on a request that is about none of our events, and have its answer sent to ``peer``.
+
+        :returns: False when it is not there any more.
+        """
 
 
 class Methods:
@@ -74,6 +85,11 @@ class Methods:
         self._ended = ended
         self._clients = clients
         self._fixed_directory = fixed_directory
+        self.turn_away: Callable[[Event], str] | None = None
+        """Says why a new event is refused, and is told of it; None while they are served."""
+        self.predecessor: Predecessor | None = None
+        self.take_over: Callable[[Peer, int, Any], None] | None = None
+        """Answers who asks to take over; None when nobody may."""
         self._next_event_id = itertools.count(first_id()).__next__
         self._control: dict[str, Callable[[Any], object]] = {
             names.SET_PLUGIN_DIR: self._set_plugin_dir,
@@ -83,11 +99,13 @@ class Methods:
             names.CLOSE_INSTANCE: self._close_instance,
         }
 
-    def read(self, peer: Peer, message_id: int, method: Any, params: Any) -> Request[Context]:
+    def read(
+        self, peer: Peer, message_id: int, method: Any, params: Any
+    ) -> Request[Context] | None:
         """Understand a request, without doing anything yet; an event that it steps is claimed.
 
         :param peer: who is answered.
-        :returns: the request, to be given to the thread that it is for.
+        :returns: the request, to be given to the thread that it is for; None when it has been answered.
         :raises RPCError: when it cannot be understood, or names what is not there.
         """
         if type(params) is not list and params is not None:
@@ -107,6 +125,9 @@ class Methods:
             return self._start(peer, message_id, _record(method, argument))
         if type(method) is str and method in STEPS:
             return self._step(peer, message_id, method, _record(method, argument))
+        if method == TAKE_OVER and self.take_over is not None:
+            self.take_over(peer, message_id, argument)
+            return None
         if method == names.START_INSTANCE:
             return Control(peer, message_id, partial(self._start_instance, peer.pid), argument)
         function = self._control.get(method) if type(method) is str else None
@@ -114,7 +135,7 @@ class Methods:
             raise _no_method(method)
         return Control(peer, message_id, function, argument)
 
-    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> EventCall:
+    def _start(self, peer: Peer, message_id: int, argument: dict[Any, Any]) -> EventCall | None:
         instance_id = argument.get("InstanceId") or 0
         phase = argument.get("EventName") or ""
         if type(phase) is not str:
@@ -127,14 +148,19 @@ class Methods:
         event = Event(self._next_event_id(), handler, self._ended)
         handler.events[event] = None
         handler.used = True
+        call = EventCall(peer, message_id, event)
+        if self.turn_away is not None:
+            peer.send(call.refusal(self.turn_away(event)))
+            event.end()
+            return None
         if handler.closed:
             event.end()
             raise none(instance_id)
-        return EventCall(peer, message_id, event)
+        return call
 
     def _step(
         self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
-    ) -> Request[Context]:
+    ) -> Request[Context] | None:
         event_id = argument.get("EventId") or 0
         data = argument.get("Data")
         if type(event_id) is not int:
@@ -146,6 +172,10 @@ class Methods:
                 return EventPong(peer, message_id, pinged)
             if self._tasks.is_running(event_id):
                 raise RPCError(f"event {event_id} is running: it does not wait for a step")
+            if self.predecessor is not None and self.predecessor.forward(
+                peer, message_id, method, argument
+            ):
+                return None
             raise RPCError(f"No running event {event_id}")
         if method == STEP_ERROR and (data is None or isinstance(data, (str, bytes))):
             error = PDKError(_text(data or ""))

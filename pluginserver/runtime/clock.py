@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final, Generic
 
-from .groups import CONTROL, CONTROL_THREADS, EVENTS
+from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN
+from .pings import cancel_kept
 from .pool import ThreadPool
 from .requests import SHUTDOWN, C, Cancel, Ping, Request, Task, Work
 from .switch_interval import LONG, SwitchInterval, cpu_time
@@ -35,9 +36,6 @@ ROUND: Final = 0.1
 
 QUIET_TICKS: Final = 100
 """Looks in a row that find nothing done, before the clock goes to sleep."""
-
-FORGOTTEN: Final = 2.0
-"""Seconds that an event waits for Kong before its thread may be taken, when there is no other."""
 
 LONG_CONTROL: Final = 10.0
 """Seconds after which a control request no longer counts as one of :data:`~.pool.CONTROL_THREADS`."""
@@ -260,7 +258,7 @@ class Clock(Generic[C]):
             ping.sent = now
             self._pool.counts["pings"] += 1
             self._pool.pinged[task.id] = request
-            request.peer.send(message)
+            self._pool.answer(request, message)
 
     def _unanswered(self, request: Request[C], ping: Ping) -> None:
         """Give up a request whose ping Kong does not answer: nobody waits for it."""
@@ -272,7 +270,7 @@ class Clock(Generic[C]):
         self._pool.in_flight.pop(request, None)
         ping.refused = "Kong no longer waits for it"
         self._late[request] = None
-        self._pool.cancel_kept(task, ping.refused)
+        cancel_kept(self._pool, task, ping.refused)
 
     def _enforce_budgets(self) -> None:
         """Refuse the events whose slice has used up its CPU time."""

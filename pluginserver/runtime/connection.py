@@ -17,7 +17,7 @@ import contextlib
 import select
 import socket
 import threading
-from typing import Final, Generic, Protocol
+from typing import Final, Generic, NamedTuple, Protocol
 
 from .processes import peer_process
 from .requests import C, Request
@@ -50,6 +50,19 @@ class Codec(Protocol[C]):
         :raises ProtocolError: when nobody can tell where the next request begins.
         """
 
+    def unhandled(self) -> bytes:
+        """What was fed and has become no request yet."""
+
+
+class Detached(NamedTuple):
+    """A connection on its way to another process."""
+
+    socket: socket.socket
+    unhandled: bytes
+    """What was read, and is no request yet."""
+    unsent: bytes
+    """What the socket has not taken yet."""
+
 
 class Connection(Generic[C]):
     """One client.
@@ -63,6 +76,7 @@ class Connection(Generic[C]):
     __slots__ = (
         "_codec",
         "_lock",
+        "_open",
         "_paused",
         "_poller",
         "_receive",
@@ -87,6 +101,8 @@ class Connection(Generic[C]):
         self._codec = codec
         self._unsent = b""
         self._paused = False
+        self._open: list[None] = []
+        """One for each request that is being worked on: ``append`` and ``pop`` are atomic."""
         self._lock = threading.Lock()
 
     def register(self) -> None:
@@ -139,7 +155,24 @@ class Connection(Generic[C]):
         """
         if self._unsent or self.closed or self._paused:
             return None
-        return self._codec.request(self)
+        request = self._codec.request(self)
+        if request is not None:
+            self._open.append(None)
+        return request
+
+    def expect(self) -> None:
+        """Count a request that is being worked on; the leader only."""
+        self._open.append(None)
+
+    def answer(self, data: bytes) -> None:
+        """Send the reply to a request that was counted."""
+        self.send(data)
+        self._open.pop()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no request of it is being worked on; the leader only."""
+        return not self._open
 
     def send(self, data: bytes) -> None:
         """Send a frame; a client that is gone is passed over in silence."""
@@ -176,6 +209,22 @@ class Connection(Generic[C]):
             if not self._unsent:
                 self._poller.modify(self.fd, self._interest())
             return True
+
+    def detach(self) -> Detached:
+        """Let the socket go, which stays open; take the connection out of every table first."""
+        with self._lock:
+            self.closed = True
+            if self._registered:
+                self._poller.unregister(self.fd)
+            return Detached(self._socket, self._codec.unhandled(), self._unsent)
+
+    def restore(self, unhandled: bytes, unsent: bytes) -> None:
+        """Go on where another process stopped; before :meth:`register`.
+
+        :raises ProtocolError: when the codec cannot take that.
+        """
+        self._unsent = unsent
+        self._codec.feed(unhandled)
 
     def close(self) -> None:
         """Close the socket.  Take the connection out of every table first."""

@@ -15,6 +15,10 @@ from .thread import PoolThread
 CONTROL_THREADS: Final = 2
 """Threads for what is no task: plugins are loaded and configured there."""
 
+FORGOTTEN: Final = 2.0
+"""Seconds that an event waits for Kong before it may be given up: when there is no other thread, and when
+the server ends."""
+
 EVENTS: Final = "events"
 CONTROL: Final = "control"
 

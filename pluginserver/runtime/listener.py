@@ -16,20 +16,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
+import select
 import socket as sockets
 import socketserver
 import stat
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 from .. import logs
-from ..errors import ListenError
+from ..errors import ListenError, SocketInUseError
 from .access import group_number
+from .directory_lock import locked
 from .forks import close_in_children
 
 PATH_LIMIT: Final = 107
@@ -48,11 +48,8 @@ PAUSE: Final = 1.0
 ANSWER_TIME: Final = 2.0
 """Seconds in which a server that lives greets a new client, however busy it is."""
 
-LOCK_PATIENCE: Final = 5.0
-"""Seconds after which a lock on the socket's directory that somebody else holds is worth a line."""
-
 RETRY: Final = 0.02
-"""Seconds between two tries to get that lock, or an answer."""
+"""Seconds between two tries to get an answer."""
 
 UNUSABLE: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
 """Errors of ``accept`` that say that the descriptor is no longer a socket that listens."""
@@ -78,6 +75,11 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._bound: tuple[int, int] | None = None
         self._closing = threading.Event()
         self._acceptor: threading.Thread | None = None
+        self._acceptor_name = ""
+        self._ready: select.epoll | None = None
+        """What the thread that accepts waits for: the socket, and what wakes it."""
+        self._wakeup = -1
+        """Wakes it: to close the socket or to shut it down would too, but it may be shared with others."""
         self._inherited = False
         super().__init__(os.fspath(path), _Unused, bind_and_activate=False)
         close_in_children(self)
@@ -116,6 +118,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         """Bind the socket, with nobody else doing the same at the same path.
 
         :param only_missing: do it only when nothing is at the path, and do not wait for the lock.
+        :raises SocketInUseError: when another server has it.
         :raises ListenError: when it cannot be had.
         """
         if self._inherited:
@@ -128,7 +131,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
                 " choose a shorter one"
             )
         try:
-            with _locked(path.parent, wait=not only_missing):
+            with locked(path.parent, wait=not only_missing):
                 if not only_missing:
                     self._remove_stale()
                 self._bind(path)
@@ -159,6 +162,14 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     def start_accepting(self, name: str) -> None:
         """Accept clients on a thread of that name; after :meth:`listen`."""
+        self._acceptor_name = name
+        self._closing.clear()
+        self.socket.setblocking(False)
+        if self._ready is None:
+            self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._ready = select.epoll()
+            for descriptor in self.socket.fileno(), self._wakeup:
+                self._ready.register(descriptor, select.EPOLLIN)
         self._acceptor = threading.Thread(target=self._accept, name=name, daemon=True)
         self._acceptor.start()
 
@@ -181,23 +192,54 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     def stop_accepting(self) -> None:
         """End the thread that accepts, if there is one, and remove the socket file."""
+        self.end_acceptor()
+        self._unlink()
+
+    def end_acceptor(self) -> None:
+        """End the thread that accepts; the socket is as it was, since it may be shared."""
         self._closing.set()
         if self._acceptor is not None:
             self._wake_acceptor()
-            self.shutdown()
             self._acceptor.join()
             self._acceptor = None
-        self._unlink()
+            with contextlib.suppress(OSError):
+                os.eventfd_read(self._wakeup)
 
     def _wake_acceptor(self) -> None:
-        if not self._inherited:
+        try:
+            os.eventfd_write(self._wakeup, 1)
+        except OSError:  # somebody has closed it
+            with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX) as knock:
+                knock.setblocking(False)
+                knock.connect(os.fspath(self.socket_path))
+                return
             with contextlib.suppress(OSError):
                 self.socket.shutdown(sockets.SHUT_RDWR)
-                return
-        # It is not ours to shut down, or was closed by somebody else.
-        with contextlib.suppress(OSError), sockets.socket(sockets.AF_UNIX) as knock:
-            knock.setblocking(False)
-            knock.connect(os.fspath(self.socket_path))
+
+    # -- for a successor, or from a predecessor
+
+    def suspend(self) -> tuple[sockets.socket, int, int]:
+        """Accept nobody for now: clients that connect wait.
+
+        :returns: the socket, and device and inode of its file.
+        """
+        assert self._acceptor is not None and self._bound is not None
+        self.end_acceptor()
+        return (self.socket, *self._bound)
+
+    def go_on(self) -> None:
+        """Accept again."""
+        self.start_accepting(self._acceptor_name)
+
+    def let_go(self) -> None:
+        """The file is another server's from now on."""
+        self._bound = None
+
+    def adopt(self, listening: sockets.socket, device: int, inode: int) -> None:
+        """Listen on a socket that another process has bound, instead of :meth:`listen`."""
+        self.socket.close()
+        self.socket = listening
+        self._bound = device, inode
 
     def forked(self) -> None:
         """Close what belongs to the parent; this is a child."""
@@ -206,6 +248,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._closing.set()
         name = self.socket.getsockname()
         self.socket.close()
+        self._close_ready()
         if not name:
             return
         for number in map(int, os.listdir("/proc/self/fd")):
@@ -221,6 +264,14 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._unlink()
         with contextlib.suppress(OSError):  # somebody has closed it
             self.server_close()
+        self._close_ready()
+
+    def _close_ready(self) -> None:
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            with contextlib.suppress(OSError):  # somebody has closed them
+                ready.close()
+                os.close(self._wakeup)
 
     def _remove_stale(self) -> None:
         """Remove a socket file that nobody serves.
@@ -237,7 +288,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
                 f"{path} exists and is not a socket: remove it or choose another path"
             )
         if _is_served(path):
-            raise ListenError(
+            raise SocketInUseError(
                 f"another server is listening on {path}: stop it or choose another path"
             )
         path.unlink(missing_ok=True)
@@ -253,6 +304,19 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._bound = None
 
     # -- what socketserver calls
+
+    def fileno(self) -> int:
+        """What is readable when there is something to do for the thread that accepts."""
+        assert self._ready is not None
+        return self._ready.fileno()
+
+    def descriptors(self) -> dict[str, int]:
+        """What accepting needs, by what it is for."""
+        return {
+            "the listening socket": self.socket.fileno(),
+            "the poller of the thread that accepts": self.fileno(),
+            "the descriptor that wakes the thread that accepts": self._wakeup,
+        }
 
     def get_request(self) -> tuple[sockets.socket, Any]:
         """Accept a client."""
@@ -279,54 +343,6 @@ class _LostError(Exception):
 
 class _Unused(socketserver.BaseRequestHandler):
     """What socketserver wants to be given; connections are served by the leader."""
-
-
-@contextlib.contextmanager
-def _locked(directory: Path, wait: bool) -> Iterator[None]:
-    """Keep other servers from looking at, removing or binding a socket in ``directory``.
-
-    :param wait: whether to wait while one does that.
-    :raises BlockingIOError: when not, and one does.
-    """
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _lock(descriptor, directory, wait)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, directory: Path, wait: bool) -> None:
-    """Lock a directory; a line in the log tells of a lock that somebody else keeps.
-
-    :raises BlockingIOError: when it is locked, and not to be waited for.
-    """
-    if not wait:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while time.monotonic() < deadline:
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        time.sleep(RETRY)
-    _log.warning(
-        f"waiting for the lock on {directory}, which {_holder(descriptor)} holds:"
-        " end that process, or choose another directory for the socket"
-    )
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-
-def _holder(descriptor: int) -> str:
-    """Who holds the lock on an open file, as far as the system tells."""
-    status = os.fstat(descriptor)
-    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/locks").read_text().splitlines():
-            fields = line.split()
-            if "FLOCK" in fields and device in fields:
-                return f"process {fields[fields.index(device) - 1]}"
-    return "another process"
 
 
 def _is_served(path: Path) -> bool:

@@ -163,6 +163,13 @@ class Options:
         "a number of seconds above 0",
         _is_positive,
     )
+    linger: float = _option(
+        2.0,  # Kong starts the next server within a second of the end of the last
+        "seconds that the server goes on as before when it is told to stop and clients are connected, "
+        "so that a successor can take over",
+        "a number of seconds from 0 up",
+        _is_duration,
+    )
     instance_timeout: float = _option(
         86_400.0,  # a quiet night, and a quiet weekend's day, must not reset every plugin
         "seconds after which an unused instance is closed whose Kong worker the system does not show",
@@ -174,6 +181,13 @@ class Options:
         "seconds that running events get to finish when the server stops",
         "a number of seconds from 0 up",
         _is_duration,
+    )
+    replace: bool = _option(
+        False,
+        "take over from a server that is listening on the socket, and let a later one take over, "
+        "if both are processes of one user",
+        "True or False",
+        _is_flag,
     )
     watch_parent: bool = _option(
         False,
@@ -203,8 +217,10 @@ class OptionArguments(TypedDict, total=False):
     cpu_timeout: float
     queue_timeout: float
     stuck_timeout: float
+    linger: float
     instance_timeout: float
     grace: float
+    replace: bool
     watch_parent: bool
     parent: int
 

@@ -45,6 +45,9 @@ kept                owner: add; who delivers or  ``dict.pop`` is the claim
                     cancels: pop
 ping.done, refused  owner; clock                 stored before the claim    who gave the claim back,
                                                  is tried                   *after* that
+calls               any thread (``put``)         SimpleQueue                the leader
+moving              leader                       none: stored before        who has answered, *after*
+                                                 answers are counted        the answer is counted
 paused, resumed     leader: add; who answers:    ``dict.pop``,              the leader
                     pop, ``put``                 SimpleQueue
 reading             leader                       leadership                 the next leader
@@ -91,15 +94,14 @@ import select
 import threading
 from collections import Counter
 from collections.abc import Callable
-from time import monotonic
 from typing import Final, Generic
 
 from .. import logs
 from .connection import Connection
 from .forks import close_all, close_in_children
-from .groups import CONTROL, CONTROL_THREADS, EVENTS, Group
+from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN, Group
 from .options import Options
-from .requests import LATE, PROMOTE, SHUTDOWN, C, Cancel, Item, Pong, Request, Task
+from .requests import PROMOTE, SHUTDOWN, C, Item, Request, Task
 from .thread import PoolThread
 
 IDLE: Final = 30.0
@@ -124,22 +126,7 @@ class ThreadPool(Generic[C]):
         self.log = logs.get_logger()
         self.poller = select.epoll()
         self.renew_wakeup()
-        self.connections: dict[int, Connection[C]] = {}
-        self.watched: dict[int, Callable[[], None]] = {}
-        """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
-        self.waiting: dict[int, Task] = {}
-        self.in_flight: dict[Request[C], None] = {}
-        """The requests that are not in the leader's hands."""
-        self.pinged: dict[int, Request[C]] = {}
-        """The requests whose ping is out, by the number of their task."""
-        self.kept: dict[int, Task] = {}
-        """The tasks that are suspended with a callback which could not be sent, since a ping is out."""
-        self.paused: dict[Request[C], Connection[C]] = {}
-        """The connections that wait for the answer to a control request, one each."""
-        self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
-        """Those that have it, for the leader to go on with."""
-        self.reading: Connection[C] | None = None
-        """The connection that the leader read last: its codec may hold more requests."""
+        self._make_tables()
         self.active = False
         """Whether the leader is doing something."""
         self.dozing = False
@@ -159,6 +146,28 @@ class ThreadPool(Generic[C]):
         self._name = name
         self._numbers = itertools.count(1)
         close_in_children(self)
+
+    def _make_tables(self) -> None:
+        self.connections: dict[int, Connection[C]] = {}
+        self.watched: dict[int, Callable[[], None]] = {}
+        """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
+        self.waiting: dict[int, Task] = {}
+        self.in_flight: dict[Request[C], None] = {}
+        """The requests that are not in the leader's hands."""
+        self.pinged: dict[int, Request[C]] = {}
+        """The requests whose ping is out, by the number of their task."""
+        self.kept: dict[int, Task] = {}
+        """The tasks that are suspended with a callback which could not be sent, since a ping is out."""
+        self.paused: dict[Request[C], Connection[C]] = {}
+        """The connections that wait for the answer to a control request, one each."""
+        self.resumed: queue.SimpleQueue[Connection[C]] = queue.SimpleQueue()
+        """Those that have it, for the leader to go on with."""
+        self.reading: Connection[C] | None = None
+        """The connection that the leader read last: its codec may hold more requests."""
+        self.calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """What the leader is to do between two requests."""
+        self.moving: Callable[[Connection[C]], None] | None = None
+        """Moves a connection to another process, where all are to go; nothing more is read here then."""
 
     # -- connections
 
@@ -227,44 +236,13 @@ class ThreadPool(Generic[C]):
 
     def answer(self, request: Request[C], reply: bytes) -> None:
         """Send the reply to a request; by who has claimed it, on any thread."""
-        request.peer.send(reply)
-        connection = self.paused.pop(request, None)
-        if connection is not None:
-            self.resumed.put(connection)
+        peer = request.peer
+        peer.answer(reply)
+        if self.paused.pop(request, None) is None and self.moving is None:
+            return
+        if isinstance(peer, Connection):
+            self.resumed.put(peer)
             self.wake_poll()
-
-    def ponged(self, pong: Pong[C]) -> None:
-        """Go on with a request whose ping was answered; the leader only, which has taken it out of
-        ``pinged``."""
-        request = pong.pinged
-        pong.take_over()
-        request.give_back()
-        ping, task = request.ping, request.task
-        assert ping is not None and task is not None
-        if ping.refused is not None:
-            if request.claim():
-                self.in_flight.pop(request, None)
-                request.peer.send(request.refuse(ping.refused))
-                self.cancel_kept(task, LATE)
-        elif ping.done and request.claim():
-            self.deliver(request)
-
-    def deliver(self, request: Request[C]) -> None:
-        """Send the reply that was kept while a ping was out; by who has claimed it."""
-        task = request.task
-        assert task is not None
-        if request.suspended:
-            task.since = monotonic()
-            self.waiting[task.id] = task
-            self.kept.pop(task.id, None)
-        self.in_flight.pop(request, None)
-        request.peer.send(request.encoded())
-
-    def cancel_kept(self, task: Task, why: str) -> None:
-        """Have a task cancelled whose callback was kept; nothing happens if it was not."""
-        if self.kept.pop(task.id, None) is not None:
-            assert task.owner is not None
-            task.owner.post(Cancel(task, why))
 
     def hand_over(self, request: Request[C], since: float) -> None:
         """Give a request to the thread that owns its task.
@@ -374,9 +352,17 @@ class ThreadPool(Generic[C]):
         """Whether a request waits for a thread."""
         return any(len(group.backlog) for group in self.groups.values())
 
-    def quiet(self) -> bool:
-        """Whether no request is being worked on, and no step can come any more."""
-        return not (self.in_flight or self.active or (self.waiting and self.connections))
+    def quiet(self, now: float) -> bool:
+        """Whether no request is being worked on, and no step is to be expected any more.
+
+        :param now: seconds on the monotonic clock.
+        """
+        if self.in_flight or self.active:
+            return False
+        return not self.connections or all(
+            now - task.since > FORGOTTEN and not task.patient
+            for task in list(self.waiting.values())
+        )
 
     def close(self) -> None:
         """Close what is left, when all threads have ended."""

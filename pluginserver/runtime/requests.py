@@ -38,7 +38,13 @@ class Peer(Protocol):
         """The client's process; 0 when the system does not show it."""
 
     def send(self, data: bytes) -> None:
-        """Send a reply; a client that is gone is passed over in silence."""
+        """Send what answers nothing that is counted; a client that is gone is passed over in silence."""
+
+    def expect(self) -> None:
+        """Count a request that is being worked on; on the thread that has read it."""
+
+    def answer(self, data: bytes) -> None:
+        """Send the reply to a request that was counted, once; on any thread."""
 
 
 class Owner(Protocol):

@@ -14,6 +14,7 @@ Rules kept here:
 from __future__ import annotations
 
 import os
+import socket as sockets
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,6 +77,31 @@ class WatchedListener(Listener):
         self.stop_watching()
         self._drop_beside()
         super().release()
+
+    # -- for a successor
+
+    def suspend(self) -> tuple[sockets.socket, int, int]:
+        """Accept nobody for now: clients that connect wait.
+
+        :returns: the socket that is at the path, and device and inode of its file.
+        """
+        self.stop_watching()
+        if self._beside is None:
+            return super().suspend()
+        self.end_acceptor()  # nobody can connect to the first one any more
+        return self._beside.suspend()
+
+    def go_on(self) -> None:
+        """Accept again."""
+        if self._beside is not None:
+            self._beside.go_on()
+        super().go_on()
+
+    def let_go(self) -> None:
+        """The file is another server's from now on."""
+        if self._beside is not None:
+            self._beside.let_go()
+        super().let_go()
 
     # -- on the thread of the watch
 

@@ -20,6 +20,7 @@ from .. import logs
 from .connection import WRITABLE, Connection, ProtocolError
 from .forks import end_child
 from .interrupts import Cancelled
+from .pings import deliver, ponged
 from .pool import ThreadPool
 from .requests import (
     LATE,
@@ -212,10 +213,8 @@ class Worker(PoolThread, Generic[C]):
         if isinstance(work, Request):
             if work.since:
                 self._pool.in_flight.pop(work, None)
-            if mine and task is not None:
-                work.peer.send(work.reply if work.ping is None else work.encoded())
-            elif mine:
-                self._pool.answer(work, work.reply)
+            if mine:
+                self._pool.answer(work, work.reply if work.ping is None else work.encoded())
 
     def _keep(self, request: Request[Any], ping: Ping) -> None:
         """Keep the reply of a slice that has ended while a ping is out: Kong's step will want it."""
@@ -235,7 +234,7 @@ class Worker(PoolThread, Generic[C]):
             task.end()
         ping.done = True
         if request.claim():
-            self._pool.deliver(request)
+            deliver(self._pool, request)
         elif ping.refused is not None and self._pool.kept.pop(task.id, None) is not None:
             self._cancel(task, LATE)
 
@@ -278,8 +277,13 @@ class Worker(PoolThread, Generic[C]):
             self._take(self.inbox.get_nowait())
             if not self.leading:
                 return
+        while not pool.calls.empty():
+            pool.calls.get_nowait()()
         while not pool.resumed.empty():
             connection = pool.resumed.get_nowait()
+            if pool.moving is not None:
+                pool.moving(connection)
+                continue
             connection.resume()
             self._attend(connection, 0)
             if not self.leading:
@@ -333,7 +337,7 @@ class Worker(PoolThread, Generic[C]):
         """Run a request here, or give it to the thread that it is for."""
         task = request.task
         if isinstance(request, Pong):
-            self._pool.ponged(request)
+            ponged(self._pool, request)
         elif task is None:
             self._pool.pause(connection, request)
             self._pool.submit(request, monotonic())

@@ -169,7 +169,7 @@ def test_a_sub_command_without_its_extra_says_what_to_install(
 def test_a_signal_ends_the_server_and_leaves_nothing(
     plugins: Path, prefix: Path, number: int
 ) -> None:
-    arguments = ("-kong-prefix", prefix, "-plugins-directory", plugins)
+    arguments = ("-kong-prefix", prefix, "-plugins-directory", plugins, "-linger=0")
     with running(*MODULE, *arguments) as server:
         path = prefix / "python_pluginserver.sock"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -184,7 +184,7 @@ def test_a_signal_ends_the_server_and_leaves_nothing(
 
 
 def test_running_events_finish_after_the_signal(plugins: Path, prefix: Path) -> None:
-    arguments = ("-socket", prefix / "s", "-plugins-directory", plugins, "-grace=60")
+    arguments = ("-socket", prefix / "s", "-plugins-directory", plugins, "-linger=0", "-grace=60")
     with running(*MODULE, *arguments) as server, Client(prefix / "s") as client:
         instance = client.start("ask")
         event = client.begin(instance)["EventId"]
@@ -195,7 +195,7 @@ def test_running_events_finish_after_the_signal(plugins: Path, prefix: Path) -> 
 
 
 def test_the_grace_time_ends(plugins: Path, prefix: Path) -> None:
-    arguments = ("-socket", prefix / "s", "-plugins-directory", plugins, "-grace=0")
+    arguments = ("-socket", prefix / "s", "-plugins-directory", plugins, "-linger=0", "-grace=0")
     with running(*MODULE, *arguments) as server, Client(prefix / "s") as client:
         client.begin(client.start("ask"))
         server.signal(signal.SIGTERM)
@@ -250,7 +250,7 @@ def refused(*arguments: str | Path) -> str:
 
 
 def test_a_socket_that_is_served_is_left_alone(plugins: Path, prefix: Path) -> None:
-    arguments = ("-kong-prefix", prefix, "-plugins-directory", plugins)
+    arguments = ("-kong-prefix", prefix, "-plugins-directory", plugins, "-no-replace")
     with running(*MODULE, *arguments) as server:
         line = refused(*arguments)
         assert f"another server is listening on {prefix}/python_pluginserver.sock" in line

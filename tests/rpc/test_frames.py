@@ -60,6 +60,39 @@ def test_cuts_change_nothing(sizes: list[int]) -> None:
     assert len(requests([stream])) == len(RECORDED)
 
 
+@given(st.lists(st.integers(min_value=1, max_value=200), max_size=60), st.data())
+def test_another_decoder_goes_on_with_what_is_unread(
+    sizes: list[int], data: st.DataObject
+) -> None:
+    stream = b"".join(RECORDED)[: sum(sizes)]
+    decoder = Decoder()
+    found, position = [], 0
+    for size in sizes:
+        decoder.feed(stream[position : position + size])
+        position += size
+        for _ in range(data.draw(st.integers(0, 3))):
+            if (request := decoder.request()) is not None:
+                found.append(request)
+        unread = decoder.unread()
+        assert stream[:position].endswith(unread)
+        if data.draw(st.booleans()):
+            decoder = Decoder()
+            decoder.feed(unread)
+    while (request := decoder.request()) is not None:
+        found.append(request)
+    assert found == requests([stream])
+
+
+def test_what_was_decoded_is_not_kept() -> None:
+    decoder = Decoder()
+    decoder.feed(RECORDED[0][:1])
+    for _ in range(100):
+        decoder.feed(RECORDED[0][1:] + RECORDED[0][:1])
+        assert decoder.request() is not None
+        assert decoder.unread() == RECORDED[0][:1]
+        assert sum(map(len, decoder._pieces)) <= 2 * len(RECORDED[0])
+
+
 def test_byte_by_byte() -> None:
     stream = b"".join(RECORDED)
     assert requests([bytes([byte]) for byte in stream]) == requests([stream])

@@ -15,7 +15,7 @@ from support.client import TIMEOUT, Client
 from support.commands import MODULE, running
 
 from pluginserver import Kong, PluginServer
-from pluginserver.runtime import listener
+from pluginserver.runtime import directory_lock, listener
 
 Serve = Callable[..., PluginServer]
 
@@ -177,7 +177,7 @@ def test_a_lock_that_somebody_else_keeps_is_told(
 ) -> None:
     import fcntl
 
-    monkeypatch.setattr(listener, "LOCK_PATIENCE", 0.05)
+    monkeypatch.setattr(directory_lock, "LOCK_PATIENCE", 0.05)
     directory = os.open(prefix, os.O_RDONLY)
     fcntl.flock(directory, fcntl.LOCK_EX)
     server = PluginServer(prefix / "s")

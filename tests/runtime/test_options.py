@@ -65,7 +65,7 @@ def test_the_fields_are_spelt_alike_wherever_they_are_given() -> None:
     fields = get_type_hints(Options)
     assert get_type_hints(OptionArguments) == fields
     assert list(HELP) == [field.name for field in attrs.fields(Options)]
-    assert {*OPTIONS, *LISTS, *SWITCHES, "watch_parent"} == set(fields)
+    assert {*OPTIONS, *LISTS, *SWITCHES, "watch_parent", "replace"} == set(fields)
 
 
 def test_one_user_is_a_list_of_one() -> None:

@@ -559,7 +559,7 @@ def test_stopping_lets_running_events_finish(serve: Serve) -> None:
         client.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
         assert entered.wait(TIMEOUT)
         stopping = pool.submit(server.stop)
-        eventually(lambda: not server.socket_path.exists())
+        eventually(lambda: server._methods.turn_away is not None)
         gate.set()
         assert client.response()[3]["Data"] == "ret"
         stopping.result(TIMEOUT)
@@ -663,8 +663,10 @@ def test_when_the_system_gives_no_threads(serve: Serve, monkeypatch: pytest.Monk
         gate.clear()
         with monkeypatch.context() as patch:
             patch.setattr(PoolThread, "start", refuse)
+            idle = server._pool.groups["events"].idle
+            eventually(lambda: bool(idle))
             with server._pool.lock:
-                server._pool.groups["events"].idle.clear()
+                idle.clear()
             stuck.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
             assert blocked.wait(TIMEOUT)
             client.request("plugin.GetStatus", None)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from support.client import TIMEOUT, Client
 
-from pluginserver import Kong, PluginServer
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.runtime.interrupts import raise_in
 
 Serve = Callable[..., PluginServer]
@@ -63,14 +63,22 @@ def steal(number: int) -> None:
         os.close(opened)
 
 
-@pytest.mark.parametrize("what", ["the poller", "the listening socket"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "the poller",
+        "the listening socket",
+        "the poller of the thread that accepts",
+        "the descriptor that wakes the thread that accepts",
+    ],
+)
 def test_a_descriptor_that_is_closed_by_others_ends_the_server_with_a_line(
     serve: Serve, what: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = serve(Hello)
     with Client(server.socket_path) as client:
         client.play(client.start("hello"))
-        steal(server.fileno() if what == "the listening socket" else server._pool.poller.fileno())
+        steal({**server.descriptors(), "the poller": server._pool.poller.fileno()}[what])
         deadline = time.monotonic() + TIMEOUT
         while server.failure is None and time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as other:
@@ -78,7 +86,8 @@ def test_a_descriptor_that_is_closed_by_others_ends_the_server_with_a_line(
                 time.sleep(0.05)
     assert server.failure is not None
     assert f"{what} was closed by other code in this process" in server.failure
-    assert server._stop_requested.wait(TIMEOUT)
+    assert server._succession.told_to_stop.wait(TIMEOUT)
+    logs.flush(TIMEOUT)
     assert server.failure in capfd.readouterr().err
 
 

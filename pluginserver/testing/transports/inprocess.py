@@ -58,6 +58,14 @@ class _Nobody:
         """Not called: nothing here pipelines requests."""
         raise AssertionError(data)
 
+    def expect(self) -> None:
+        """Not called: nothing here is forwarded."""
+        raise AssertionError
+
+    def answer(self, data: bytes) -> None:
+        """Not called: an answer is returned."""
+        raise AssertionError(data)
+
 
 class InProcess:
     """A plugin server in this process and thread.
