@@ -68,11 +68,14 @@ def test_an_interrupt_ends_a_loop() -> None:
     assert caught == [False]
 
 
-def code(work: Interruptible, barrier: threading.Barrier, delay: int, mine: list[bool]) -> None:
-    """Code that may be interrupted, settled as a worker does it, and what the thread does afterwards."""
+def code(work: Interruptible, ready: list[None], delay: int, mine: list[bool]) -> None:
+    """Code that may be interrupted, settled as a worker does it, and what the thread does afterwards.
+
+    It takes no lock, a barrier's neither.
+    """
     try:
         try:
-            barrier.wait(TIMEOUT)
+            ready.append(None)
             for _ in range(delay):
                 pass
         except Cancelled:
@@ -94,19 +97,21 @@ def code(work: Interruptible, barrier: threading.Barrier, delay: int, mine: list
 
 def test_whatever_the_moment_nothing_comes_after_the_acknowledgement() -> None:
     """The code ends just when somebody claims it and interrupts, twice: in all orders."""
+    ready: list[None]
     mine: list[bool] = []
     stray: list[BaseException] = []
 
-    def body(work: Interruptible, barrier: threading.Barrier, delay: int) -> None:
+    def body(work: Interruptible, ready: list[None], delay: int) -> None:
         try:
-            code(work, barrier, delay, mine)
+            code(work, ready, delay, mine)
         except BaseException as error:
             stray.append(error)
 
     for number in range(400):
-        work, barrier = Interruptible(), threading.Barrier(2)
-        thread = run(partial(body, work, barrier, number % 20 * 10))
-        barrier.wait(TIMEOUT)
+        work, ready = Interruptible(), []
+        thread = run(partial(body, work, ready, number % 40 * 50))
+        while not ready:
+            pass
         assert thread.ident is not None
         if work.claim():
             work.interrupt(thread.ident)
