@@ -92,8 +92,13 @@ def test_an_interrupt_that_comes_after_the_handler_has_ended_leaves_nothing_undo
         eventually(lambda: not server._pool.in_flight)
 
 
-def test_a_clock_that_goes_to_sleep_gives_the_switch_interval_back(serve: Serve) -> None:
+def test_a_clock_that_goes_to_sleep_gives_the_switch_interval_back(
+    serve: Serve, request: pytest.FixtureRequest
+) -> None:
     """R2: a handler computes on while nobody calls, and ends while the clock sleeps."""
+    chosen = sys.getswitchinterval()
+    request.addfinalizer(lambda: sys.setswitchinterval(chosen))
+    sys.setswitchinterval(0.0050005)
     before = sys.getswitchinterval()
     entered, stop = threading.Event(), threading.Event()
     server = serve(plugin(looping(entered, stop)))

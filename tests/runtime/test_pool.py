@@ -319,7 +319,7 @@ def test_an_event_that_finds_no_free_thread_in_time_is_refused(serve: Serve) -> 
 
 def test_thousands_of_suspended_events(serve: Serve) -> None:
     server = serve(plugin(asks(1), threads="shared"), max_threads=4)
-    count = 5000
+    count = 2000
     with Client(server.socket_path) as client:
         instance = client.start("p")
         for number in range(count):
