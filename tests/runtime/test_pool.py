@@ -317,7 +317,9 @@ def test_an_event_that_finds_no_free_thread_in_time_is_refused(serve: Serve) -> 
         assert client.play(instance) == [("kong.test", [0, None])]
 
 
-def test_thousands_of_suspended_events(serve: Serve) -> None:
+def test_thousands_of_suspended_events(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However often a slow machine has the leader replaced.
+    monkeypatch.setattr("pluginserver.events.placement.STRIKES", 1_000_000)
     server = serve(plugin(asks(1), threads="shared"), max_threads=4)
     count = 2000
     with Client(server.socket_path) as client:
@@ -457,7 +459,7 @@ def test_what_raises_leaves_nothing(serve: Serve) -> None:
                 "kong.log.err",
                 "kong.response.error",
             ]
-        assert threading.active_count() <= threads
+        assert threading.active_count() <= threads + 5  # a leader may have been replaced meanwhile
         assert client.play(instance) == [("kong.raise?", None)]
 
 
