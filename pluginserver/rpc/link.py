@@ -40,6 +40,7 @@ import msgpack
 
 from ..errors import LinkError
 from ..runtime.forks import close_in_children
+from ..runtime.processes import credentials
 
 TAKE_OVER: Final = "pluginserver.TakeOver"
 """The method by which a new server asks the one that listens."""
@@ -62,8 +63,7 @@ PAUSE: Final = 0.001
 
 def user_of(sock: socket.socket) -> int:
     """The user of the process at the other end, which for a listening socket is who made it."""
-    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    return int(struct.unpack("3i", credentials)[1])
+    return credentials(sock)[1]
 
 
 class Link:

@@ -14,22 +14,19 @@ import os
 import pwd
 import socket as sockets
 import stat
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from .. import logs
+from .processes import credentials
 
 LARGEST_ID: Final = 2**32 - 2
 """The largest number of a user or group; one more means "none" to the system."""
 
 OTHERS_MAY_CONNECT: Final = stat.S_IWGRP | stat.S_IWOTH
 """The bits of a socket's mode with which users other than its owner may connect."""
-
-_CREDENTIALS: Final = struct.Struct("iII")
-"""``struct ucred``: process, user, group."""
 
 _log: Final = logs.get_logger()
 
@@ -59,9 +56,8 @@ def peer_user(client: sockets.socket) -> int:
 
     :raises OSError: when the system does not say.
     """
-    data = client.getsockopt(sockets.SOL_SOCKET, sockets.SO_PEERCRED, _CREDENTIALS.size)
-    _process, user, _group = _CREDENTIALS.unpack(data)
-    return int(user)
+    _process, user, _group = credentials(client)
+    return user
 
 
 class AllowedUsers:

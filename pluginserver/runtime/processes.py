@@ -18,16 +18,26 @@ _CREDENTIALS: Final = struct.Struct("iII")
 """``struct ucred``: process, user, group."""
 
 
+def credentials(sock: socket.socket) -> tuple[int, int, int]:
+    """The process, user and group at the other end, as they were when it connected or listened.
+
+    :raises OSError: when the system does not say.
+    """
+    data = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    process, user, group = _CREDENTIALS.unpack(data)
+    return process, user, group
+
+
 def peer_process(client: socket.socket) -> int:
     """The id of the process that connected.
 
     :returns: 0 when the system does not show it.
     """
     try:
-        data = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        process, _user, _group = credentials(client)
     except OSError:
         return 0
-    return max(0, int(_CREDENTIALS.unpack(data)[0]))
+    return max(0, process)
 
 
 def open_process(pid: int) -> int | None:
