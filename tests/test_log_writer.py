@@ -440,8 +440,9 @@ def test_a_reader_that_comes_back_is_told_how_much_it_missed(tmp_path: Path, pre
         assert server.end() == 0
     records = [json.loads(line) for line in server.lines]
     kept = sum(record["message"].startswith("www") for record in records)
-    (missed,) = [one["message"] for one in records if "were dropped" in one["message"]]
-    assert int(missed.split()[0]) + kept == 201
+    told = [one["message"] for one in records if "were dropped" in one["message"]]
+    # More than once where the writer was slow before the pipe was full, too.
+    assert sum(int(message.split()[0]) for message in told) + kept == 201
     assert kept >= 20
 
 

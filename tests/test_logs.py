@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import io
 import json
@@ -327,23 +328,36 @@ def test_a_thread_that_is_interrupted_while_it_logs_keeps_nobody_from_logging(
     logs.WRITER.start()
     log = logging.getLogger("a.plugin")
     rounds, entered, interrupted = 1000, 0, 0
+    failed = threading.Event()
 
     def handle() -> None:
         nonlocal entered, interrupted
-        while interrupted < rounds:
-            try:
-                entered += 1
-                while True:
-                    (logging.getLogger("a.plugin") if lookup else log).info("text")
-            except Cancelled:
-                logs.release_locks()  # as a worker does when no interrupt can come any more
-                interrupted += 1
+        while interrupted < rounds and not failed.is_set():
+            with contextlib.suppress(Cancelled):  # the second of two, see ``interrupt``
+                try:
+                    entered += 1
+                    while not failed.is_set():
+                        (logging.getLogger("a.plugin") if lookup else log).info("text")
+                except Cancelled:
+                    logs.release_locks()  # as a worker does when no interrupt can come any more
+                    interrupted += 1
 
-    def wait_for(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
+    def come(condition: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, "the thread that logs hangs"
+            if time.monotonic() > deadline:
+                return False
             time.sleep(0)
+        return True
+
+    def interrupt(thread: threading.Thread, number: int) -> None:
+        """Once, and again where a first use of :mod:`structlog` or a callback of the collector, which
+        end what is raised in them, has swallowed it: as the clock does."""
+        for _ in range(10):
+            raise_in(thread.ident or 0, Cancelled)
+            if come(lambda: interrupted > number, 3):
+                return
+        raise AssertionError("the thread that logs hangs")
 
     def neighbour() -> None:
         logging.getLogger("a.plugin").info("the neighbour")
@@ -354,9 +368,8 @@ def test_a_thread_that_is_interrupted_while_it_logs_keeps_nobody_from_logging(
         thread = threading.Thread(target=handle, daemon=True)
         thread.start()
         for number in range(rounds):
-            wait_for(lambda number=number: entered > number)
-            raise_in(thread.ident or 0, Cancelled)
-            wait_for(lambda number=number: interrupted > number)
+            assert come(lambda number=number: entered > number, 30)
+            interrupt(thread, number)
         thread.join(30)
         other = threading.Thread(target=neighbour, daemon=True)
         other.start()
@@ -364,6 +377,7 @@ def test_a_thread_that_is_interrupted_while_it_logs_keeps_nobody_from_logging(
         assert not other.is_alive(), "the thread that was interrupted has kept a lock"
     finally:
         sys.setswitchinterval(interval)
+        failed.set()
         assert logs.WRITER.stop(30)
     assert interrupted == rounds
     assert "the neighbour" in stderr.text

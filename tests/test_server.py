@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import descriptors
 from support.client import TIMEOUT, Client, Closed
+from support.plugins import eventually, listens
 
 from pluginserver import Kong, PluginServer, logs
 from pluginserver.events.event import Event
@@ -92,9 +93,7 @@ def test_run_serves_until_it_is_asked_to_stop(prefix: Path) -> None:
     server = PluginServer(prefix / "s.sock", [Waits])
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(server.run)
-        while not server.socket_path.exists():
-            assert not running.done()
-            time.sleep(0.001)
+        eventually(lambda: listens(server.socket_path))
         with Client(server.socket_path) as client:
             client.start("waits")
         server.request_stop()

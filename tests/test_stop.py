@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from support.client import TIMEOUT, Client, Closed, Failed
 from support.commands import running
+from support.plugins import eventually, listens
 
 from pluginserver import Kong, PluginServer
 from pluginserver.runtime import pool as pools
@@ -52,13 +53,6 @@ def gate() -> Iterator[threading.Event]:
     Waits.gate.clear()
     yield Waits.gate
     Waits.gate.set()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.001)
 
 
 @contextmanager
@@ -125,7 +119,7 @@ def test_it_lingers_while_clients_are_connected(prefix: Path) -> None:
     server = PluginServer(prefix / "s", [Asks], linger=TIMEOUT, grace=0)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(server.run)
-        eventually((prefix / "s").exists)
+        eventually(lambda: listens(prefix / "s"))
         with Client(prefix / "s") as client:
             instance = client.start("asks")
             server.request_stop()
@@ -139,7 +133,7 @@ def test_it_lingers_so_long_and_no_longer(prefix: Path) -> None:
     server = PluginServer(prefix / "s", [Asks], linger=0.2, grace=TIMEOUT)
     with ThreadPoolExecutor(1) as pool:
         run = pool.submit(server.run)
-        eventually((prefix / "s").exists)
+        eventually(lambda: listens(prefix / "s"))
         with Client(prefix / "s") as client:
             instance = client.start("asks")
             event = client.begin(instance)["EventId"]

@@ -8,8 +8,7 @@ import queue
 import signal
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from support.client import TIMEOUT, Client, Failed, pack
 from support.commands import MODULE, run, running
+from support.plugins import eventually, listens
 
 from pluginserver import Kong, PluginServer
 from pluginserver.errors import LinkError, SocketInUseError
@@ -45,13 +45,6 @@ class Plugin:
         time.sleep(kong.call("kong.seconds"))
         kong.call("kong.after")
 """
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.001)
 
 
 class Pool:
@@ -417,7 +410,7 @@ def test_a_socket_file_that_was_removed_before_is_handed_over_as_it_is_now(path:
     with serving(path) as old, Client(path) as client:
         instance = client.start("hops")
         path.unlink()
-        eventually(path.exists)
+        eventually(lambda: listens(path))
         with Client(path) as late, serving(path) as new:
             eventually(lambda: ended(old))
             assert old.bound is None
@@ -427,7 +420,7 @@ def test_a_socket_file_that_was_removed_before_is_handed_over_as_it_is_now(path:
             with Client(path) as newest:
                 assert newest.play(instance) == [("kong.test", None)]
             path.unlink()
-            eventually(path.exists)
+            eventually(lambda: listens(path))
             with Client(path) as newest:
                 assert newest.play(instance) == [("kong.test", None)]
             assert new.failure is None

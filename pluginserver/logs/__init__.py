@@ -12,7 +12,7 @@ from __future__ import annotations
 from .digest import ErrorDigest, Repeats
 from .logger import Logger, configure, flush, get_logger
 from .render import FORMATS, LEVELS, MAX_FRAMES, MAX_LINE, Format, fold, one_line
-from .writer import BACKLOG, WRITER, release_locks
+from .writer import BACKLOG, WRITER, release_held, release_locks
 
 __all__ = (
     "BACKLOG",
@@ -32,6 +32,7 @@ __all__ = (
     "fold",
     "get_logger",
     "one_line",
+    "release_held",
     "release_locks",
 )
 

@@ -56,6 +56,8 @@ ATOMIC: Final = select.PIPE_BUF
 """Bytes that a pipe takes as a whole: lines written together stay whole beside those of other processes."""
 
 
+RLock: TypeAlias = "threading.RLock"
+
 _RLOCK: Final = type(threading.RLock())
 
 
@@ -374,6 +376,12 @@ def release_locks() -> None:
         getattr(logging, "_lock", None),
         *(getattr(one, "lock", None) for one in handlers),
     ):
-        with contextlib.suppress(RuntimeError):  # it is not ours
-            while isinstance(lock, _RLOCK):
-                lock.release()
+        if isinstance(lock, _RLOCK):
+            release_held(lock)
+
+
+def release_held(lock: RLock) -> None:
+    """Release what the calling thread holds of a lock, however often it has acquired it."""
+    with contextlib.suppress(RuntimeError):  # it is not ours, or not any more
+        while True:
+            lock.release()

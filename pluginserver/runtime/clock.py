@@ -86,6 +86,8 @@ class Clock(Generic[C]):
             try:
                 self._tick()
             except BaseException as error:
+                self._pool.unlock()
+                self._interval.unlock()
                 self._pool.counts["clock_failures"] += 1
                 self._pool.log.error("the clock failed, and goes on", exc_info=error)
         self._interval.close()
@@ -354,7 +356,7 @@ class Clock(Generic[C]):
         pool.stopping.set()
         pool.alarm.put(None)
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(UNWIND)
         leader = pool.leader
         if leader is not None and leader.began:
             self._depose(leader)

@@ -148,6 +148,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         mode = self._mode if group is None else self._mode & ~stat.S_IRWXG
         os.fchmod(self.socket.fileno(), mode)
         self.server_bind()
+        self.server_activate()  # at once: who finds the file connects
         status = os.stat(path)
         self._bound = (status.st_dev, status.st_ino)
         if group is not None:
@@ -158,7 +159,6 @@ class Listener(socketserver.ThreadingUnixStreamServer):
                     f"the socket cannot be given to the group {self._group}: its user must be a member of it"
                 ) from None
         os.chmod(path, self._mode)
-        self.server_activate()
 
     def start_accepting(self, name: str) -> None:
         """Accept clients on a thread of that name; after :meth:`listen`."""

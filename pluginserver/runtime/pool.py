@@ -97,6 +97,7 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from .. import logs
 from .connection import Connection
 from .forks import close_in_children
 from .groups import (
@@ -152,7 +153,7 @@ class ThreadPool(Polled[C]):
         self.stopping = threading.Event()
         self.forked_off = False
         """Whether this process is a child of the one that the pool serves."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.leader: PoolThread | None = None
         threads = options.max_threads
         self.groups: Final[dict[str, Group[C]]] = {
@@ -258,6 +259,14 @@ class ThreadPool(Polled[C]):
                     if thread in group.idle:
                         group.idle.remove(thread)
                         return SHUTDOWN
+
+    def unlock(self) -> None:
+        """Release what the calling thread holds of the lock.
+
+        For a thread that goes on after an exception that somebody else raised in it: on CPython 3.14 that
+        can come between the acquiring of a lock and the block that releases it.
+        """
+        logs.release_held(self.lock)
 
     def withdraw(self, request: Request[C]) -> bool:
         """Take a request out of the backlog; False when it is not there."""

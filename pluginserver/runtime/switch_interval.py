@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from ..logs import release_held
+
 LONG: Final = 0.05
 """Seconds after which a slice is looked at."""
 
@@ -28,7 +30,7 @@ SHORT_INTERVAL: Final = 0.0002
 _HALF_A_MICROSECOND: Final = 0.5e-6
 """CPython cuts the interval down to whole microseconds: what was read and is set again would shrink."""
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _requesting: set[object] = set()
 _chosen = 0.005
 
@@ -72,6 +74,11 @@ class SwitchInterval:
     def close(self) -> None:
         """Request nothing any more."""
         self._request(False)
+
+    @staticmethod
+    def unlock() -> None:
+        """Release what the calling thread holds, after something was raised in it at any place."""
+        release_held(_lock)
 
     def _request(self, short: bool) -> None:
         global _chosen

@@ -91,6 +91,7 @@ class Worker(PoolThread, Generic[C]):
             if self.current is not None:
                 self.current.over = True
         except BaseException as error:
+            self._pool.unlock()
             self._pool.log.error("a worker failed, and goes on", exc_info=error)
 
     def _leave(self) -> None:
@@ -273,6 +274,7 @@ class Worker(PoolThread, Generic[C]):
             except Cancelled:
                 raise
             except BaseException as error:
+                self._pool.unlock()
                 self._pool.log.error("the leader failed, and goes on", exc_info=error)
                 self._pool.counts["leader_failures"] += 1
                 self._pool.stopping.wait(PAUSE)

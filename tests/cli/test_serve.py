@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.client import Client, Closed
 from support.commands import MODULE, TIMEOUT, Running, environment, running
+from support.plugins import listens
 
 LIMIT = 1.2
 """Seconds of ``-frozen-timeout``."""
@@ -256,7 +257,7 @@ def test_closed_standard_descriptors_are_opened(plugins: Path, prefix: Path) -> 
     process = subprocess.Popen(shell, env=environment())
     try:
         deadline = time.monotonic() + TIMEOUT
-        while not (prefix / "s").exists():
+        while not listens(prefix / "s"):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)

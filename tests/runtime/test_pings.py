@@ -180,13 +180,21 @@ def test_a_loop_that_swallows_interrupts_is_interrupted_again_and_gives_up_its_t
     swallowed: list[BaseException] = []
     stop = threading.Event()
 
-    def access(_self: object, _kong: Kong) -> None:
+    def swallow(depth: int) -> None:
+        """An interrupt can come between two ``try`` of a loop, too: each depth catches that of the one
+        inside of it."""
         while not stop.is_set():
             try:
-                while not stop.is_set():
-                    pass
+                swallow(depth - 1) if depth else wait()
             except BaseException as error:
                 swallowed.append(error)
+
+    def wait() -> None:
+        while not stop.is_set():
+            pass
+
+    def access(_self: object, _kong: Kong) -> None:
+        swallow(5)
 
     server = serve(
         plugin(access), plugin(lambda _self, _kong: None, name="q"), cpu_timeout=0.1, max_threads=1

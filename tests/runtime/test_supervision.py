@@ -54,6 +54,42 @@ def test_a_thread_that_something_is_raised_in_goes_on_or_is_replaced(
     assert server.failure is None
 
 
+@pytest.mark.parametrize("role", ["leader", "clock"])
+def test_what_is_raised_between_a_lock_and_its_block_keeps_nobody_waiting(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    """On CPython 3.14 it can come there; here, in what the thread calls next, as if it had."""
+    server = serve(Hello)
+    pool = server._pool
+    raised = threading.Event()
+
+    def interrupted() -> None:
+        if not raised.is_set():
+            pool.lock.acquire()
+            raised.set()
+            raise SystemExit
+
+    with Client(server.socket_path) as client:
+        instance = client.start("hello")
+        client.play(instance)
+        if role == "leader":
+            pool.calls.put(interrupted)
+            pool.wake_poll()
+        else:
+            housekeeping = server._clock._housekeeping
+            monkeypatch.setattr(
+                server._clock, "_housekeeping", lambda: interrupted() or housekeeping()
+            )
+        for _ in range(100):
+            client.play(instance)
+            if raised.wait(0.01):
+                break
+        assert raised.is_set()
+        for _ in range(20):
+            client.play(instance)
+    assert server.failure is None
+
+
 def steal(number: int) -> None:
     """Close a descriptor, and open another file under its number."""
     os.close(number)
