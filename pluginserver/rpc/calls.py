@@ -11,6 +11,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -28,6 +29,9 @@ new: Final = object.__new__
 
 PING: Final = "kong.nginx.get_subsystem"
 """Legal in every phase, without arguments, and without an effect."""
+
+_NUMBER: Final = re.compile(r"\d+(\.\d+)?")
+"""Reasons that differ in their numbers only are told once."""
 
 LARGE: Final = 256 * 1024
 """Bytes of a reply after which its encoder is replaced, because an encoder's buffer never shrinks."""
@@ -132,7 +136,7 @@ class EventCall(Request[Context]):
         reply = self.refusal(why)
         assert event.outcome is not None
         handler = event.handler
-        repeats = handler.refusals.note(why)
+        repeats = handler.refusals.note(_NUMBER.sub("N", why))
         if repeats is not None:
             answered = "the client gets a 500" if event.outcome.call else "the request went on"
             get_logger().error(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final, Generic
 
+from ..logs import Repeats
 from .connection import Connection
 from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN
 from .pings import cancel_kept
@@ -72,6 +73,7 @@ class Clock(Generic[C]):
         self._spent: dict[PoolThread, tuple[Work, float]] = {}
         """For each thread in a slice what that serves, and its CPU time when it was seen first."""
         self._next_round = 0.0
+        self._failures = Repeats()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -82,15 +84,26 @@ class Clock(Generic[C]):
     # -- the thread
 
     def _run(self) -> None:
+        failure: BaseException | None = None
         while not self._pool.stopping.is_set():
             try:
+                if failure is not None:
+                    told, failure = failure, None
+                    self._recover(told)
                 self._tick()
             except BaseException as error:
-                self._pool.unlock()
-                self._interval.unlock()
-                self._pool.counts["clock_failures"] += 1
-                self._pool.log.error("the clock failed, and goes on", exc_info=error)
+                failure = error
         self._interval.close()
+
+    def _recover(self, failure: BaseException) -> None:
+        """Leave no lock behind, and say once in a while what failed."""
+        self._pool.unlock()
+        self._interval.unlock()
+        self._pool.counts["clock_failures"] += 1
+        repeats = self._failures.note(type(failure))
+        if repeats is not None:
+            self._pool.log.error("the clock failed", repeats=repeats, exc_info=failure)
+        self._pool.stopping.wait(ROUND)
 
     def _tick(self) -> None:
         quiet = 0
@@ -225,11 +238,11 @@ class Clock(Generic[C]):
             return None
         owner = task.owner
         if isinstance(owner, PoolThread) and owner.current is not request:
-            began = owner.began
-            if began and now - began > options.stuck_timeout:
+            busy = owner.busy_for(now)
+            if busy > options.stuck_timeout:
                 self._pool.counts["stuck"] += 1
                 return (
-                    f"the thread of the event hangs in another handler for {now - began:.0f} s:"
+                    f"the thread of the event hangs in another handler for {busy:.0f} s:"
                     " see what that handler waits for"
                 )
         if owner is None and waited > options.queue_timeout and self._pool.withdraw(request):
@@ -317,7 +330,7 @@ class Clock(Generic[C]):
         """When events wait for threads, take those of the events that have waited longest for Kong."""
         pool = self._pool
         control, events = pool.groups[CONTROL], pool.groups[EVENTS]
-        stuck = [one for one in list(control.threads) if _since(one, now) > LONG_CONTROL]
+        stuck = [one for one in list(control.threads) if one.busy_for(now) > LONG_CONTROL]
         control.limit = CONTROL_THREADS + len(stuck)
         with pool.lock:
             full = len(events.threads) >= events.limit
@@ -385,9 +398,3 @@ class Clock(Generic[C]):
                 self._late[work] = None
             if work in self._late:
                 thread.interrupt(work)
-
-
-def _since(thread: PoolThread, now: float) -> float:
-    """Seconds that a thread has been in its slice."""
-    began = thread.began
-    return now - began if began else 0.0

@@ -62,6 +62,11 @@ class PoolThread:
         """Wait for its end, so many seconds at most."""
         self._thread.join(timeout)
 
+    def busy_for(self, now: float) -> float:
+        """Seconds that it has been in its slice; 0.0 outside of one."""
+        began = self.began
+        return now - began if began else 0.0
+
     def post(self, item: Item) -> None:
         """Give it something to do; from any thread."""
         self.inbox.put(item)

@@ -12,8 +12,10 @@ import greenlet
 import pytest
 from support.client import TIMEOUT, Client, Failed
 
-from pluginserver import Kong, PluginServer
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.errors import PluginServerError
+from pluginserver.events.event import Event
+from pluginserver.rpc.calls import EventCall
 from pluginserver.runtime.interrupts import Cancelled
 
 Serve = Callable[..., PluginServer]
@@ -152,3 +154,26 @@ def test_whatever_a_handler_raises_is_answered(serve: Serve, what: str) -> None:
         calls = client.play(instance)
         assert calls[-1][0] == "kong.response.error"
         flight.land()
+
+
+class Asks:
+    """Asks once."""
+
+    name, version, priority = "asks", "1.0.0", 1
+
+    def access(self, kong: Kong) -> None:
+        kong.call("kong.test")
+
+
+def test_a_reason_that_differs_in_its_seconds_only_is_told_once(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(Asks)
+    with Client(server.socket_path) as client:
+        number = client.begin(client.start("asks"))["EventId"]
+        event = server._pool.waiting[number]
+        assert isinstance(event, Event)
+        for seconds in (2, 3.5):
+            EventCall.of(server, 1, event).refuse(f"it hangs for {seconds} s")  # type: ignore[arg-type]
+    logs.flush()
+    assert capfd.readouterr().err.count("it hangs for") == 1

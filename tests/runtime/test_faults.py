@@ -37,7 +37,7 @@ def test_nobody_is_interrupted_while_the_pools_lock_is_held(
 ) -> None:
     """R1: on CPython 3.14 the lock would stay locked for ever."""
     entered, stop = threading.Event(), threading.Event()
-    server = serve(plugin(looping(entered, stop)), plugin(asks(1), name="q"), request_timeout=0.2)
+    server = serve(plugin(looping(entered, stop), request_timeout=0.2), plugin(asks(1), name="q"))
     held: list[bool] = []
     really = interrupts.raise_in
 
@@ -77,7 +77,7 @@ def test_an_interrupt_that_comes_after_the_handler_has_ended_leaves_nothing_undo
                 raise
         settle(worker)
 
-    server = serve(plugin(access), max_threads=1, request_timeout=0.2)
+    server = serve(plugin(access, request_timeout=0.2), max_threads=1)
     with Client(server.socket_path) as client:
         instance = client.start("p")
         monkeypatch.setattr(Worker, "_settle", settle_when_struck)

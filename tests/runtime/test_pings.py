@@ -110,7 +110,7 @@ def test_a_request_that_times_out_while_the_ping_is_out_is_refused_when_the_step
     serve: Serve,
 ) -> None:
     busy = Busy()
-    with pinged(serve, busy, request_timeout=0.3) as (server, client, event):
+    with pinged(serve, busy, request_timeout=0.8) as (server, client, event):
         assert busy.unwound.wait(TIMEOUT), "it was interrupted"
         assert client.step(event, "http")["Data"] == REFUSED
         with pytest.raises(Failed, match="No running event"):
@@ -211,10 +211,10 @@ def test_a_loop_that_swallows_interrupts_is_interrupted_again_and_gives_up_its_t
 
 def test_a_plugin_may_take_its_time(serve: Serve) -> None:
     def access(_self: object, _kong: Kong) -> None:
-        time.sleep(0.5)
+        time.sleep(1.2)
 
     slow = plugin(access)
     slow.request_timeout = TIMEOUT  # type: ignore[attr-defined]
-    server = serve(slow, request_timeout=0.1)
+    server = serve(slow, request_timeout=0.8)
     with Client(server.socket_path) as client:
         assert client.begin(client.start("p"))["Data"] == "ret"

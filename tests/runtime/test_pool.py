@@ -349,7 +349,7 @@ def test_a_request_that_takes_too_long_is_answered_and_fails_closed(serve: Serve
             outcome.append(error)
             raise
 
-    server = serve(plugin(access, log=access), request_timeout=0.2)
+    server = serve(plugin(access, log=access, request_timeout=0.2))
     with Client(server.socket_path) as client:
         instance = client.start("p")
         out = client.begin(instance)
@@ -376,7 +376,7 @@ def test_a_handler_that_will_not_be_interrupted_finds_its_event_ended(serve: Ser
         except PDKError as error:
             outcome.append(error)
 
-    server = serve(plugin(access), request_timeout=0.2)
+    server = serve(plugin(access, request_timeout=0.2))
     with Client(server.socket_path) as client:
         instance = client.start("p")
         assert client.begin(instance)["Data"]["Method"] == "kong.response.error"
@@ -576,7 +576,7 @@ def test_requests_that_wait_too_long_for_a_thread_are_answered(serve: Serve) -> 
         entered.set()
         assert gate.wait(TIMEOUT)
 
-    server = serve(plugin(access), max_threads=1, request_timeout=0.2)
+    server = serve(plugin(access, request_timeout=0.2), max_threads=1)
     with Client(server.socket_path) as client:
         instance = client.start("p")
         clients = [Client(server.socket_path) for _ in range(3)]
@@ -604,7 +604,7 @@ def test_a_step_that_waits_too_long_for_its_thread_is_answered(serve: Serve) -> 
         finally:
             unwound.set()
 
-    server = serve(plugin(access, threads="shared"), request_timeout=0.2)
+    server = serve(plugin(access, threads="shared", request_timeout=0.2))
     with Client(server.socket_path) as client, Client(server.socket_path) as stuck:
         instance = client.start("p")
         first, second = (client.begin(instance)["EventId"] for _ in range(2))

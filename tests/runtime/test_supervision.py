@@ -90,6 +90,26 @@ def test_what_is_raised_between_a_lock_and_its_block_keeps_nobody_waiting(
     assert server.failure is None
 
 
+def test_a_clock_that_fails_again_and_again_says_so_once_and_goes_on(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(Hello)
+    pool = server._pool
+
+    def fail() -> None:
+        raise LookupError("housekeeping")
+
+    monkeypatch.setattr(server._clock, "_housekeeping", fail)
+    with Client(server.socket_path) as client:
+        instance = client.start("hello")
+        deadline = time.monotonic() + TIMEOUT
+        while pool.counts["clock_failures"] < 3:
+            client.play(instance)
+            assert time.monotonic() < deadline
+    logs.flush()
+    assert capfd.readouterr().err.count("the clock failed") == 1
+
+
 def steal(number: int) -> None:
     """Close a descriptor, and open another file under its number."""
     os.close(number)

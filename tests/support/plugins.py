@@ -20,13 +20,16 @@ def plugin(
     *,
     name: str = "p",
     threads: str | None = None,
+    request_timeout: float | None = None,
     **phases: Callable[[Any, Kong], object],
 ) -> type:
     """A plugin class with the given handlers.
 
     :param threads: where its events run, when that is not to be judged.
+    :param request_timeout: seconds for its events alone; a slow machine takes longer to start an instance.
     """
     parts = {"name": name, "version": "1.0.0", "priority": 1, "threads": threads}
+    parts["request_timeout"] = request_timeout
     return type("Plugin", (), {**parts, "access": access, **phases})
 
 
