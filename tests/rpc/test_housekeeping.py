@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import pytest
 from support.client import TIMEOUT, Client, Failed
 from support.commands import environment
@@ -299,14 +300,15 @@ def test_close_is_called_of_many_while_one_hangs_for_longer_than_a_request_may(
     serve: Serve, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Hangs.go_on.clear()
-    server = serve(Hangs, Closes, request_timeout=0.3)
+    server = serve(Hangs, Closes)
     try:
         with Client(server.socket_path) as client:
-            client.call("plugin.CloseInstance", client.start("hangs"))
-            for text in "abc":
-                client.call(
-                    "plugin.CloseInstance", client.start("closes", f'{{"text": "{text}"}}')
-                )
+            ids = [client.start("hangs")]
+            ids += [client.start("closes", json.dumps({"text": text})) for text in "abc"]
+            for instance in ids:
+                client.call("plugin.CloseInstance", instance)
+            # Not before: on a slow machine the calls above would be refused.
+            server._pool.options = attrs.evolve(server.options, request_timeout=0.3)
             until(lambda: texts() == ["a", "b", "c"])
             until(lambda: not server._background.busy)
     finally:

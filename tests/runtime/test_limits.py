@@ -6,13 +6,13 @@ import os
 import select
 import socket
 import threading
-import time
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.client import TIMEOUT, Client, Closed, Failed, pack
+from support.plugins import eventually
 
 from pluginserver import Kong, PluginServer
 from pluginserver.events.callbacks import callback
@@ -48,14 +48,6 @@ class Large:
             callback("kong.test", b"x" * 8_000_000)
         finally:
             self.unwound.set()
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread is about to do."""
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.001)
 
 
 def closed(client: Client) -> bool:
