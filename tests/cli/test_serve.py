@@ -188,7 +188,8 @@ def test_a_second_signal_ends_the_process_at_once(
         server.signal(number)
         server.wait_for("asked to stop")
         server.signal(number)
-        assert server.end() == -number
+        # By the system when the main thread has come to its handler before, else by the thread that listens.
+        assert server.end() in (-number, 128 + number)
 
 
 def test_a_plugin_does_not_take_the_handlers_away(plugins: Path, prefix: Path) -> None:
