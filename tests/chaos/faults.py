@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Final
 
 from support.client import Client, Closed, Failed, pack
+from support.commands import catches
 
 from .process import CALLBACK_TIMEOUT, Server
 
@@ -236,7 +237,7 @@ def kill(target: Target, _random: Random) -> None:
 def signals(target: Target, random: Random) -> None:
     """A signal for which the server has a handler: it reloads, or says something, and loses nothing."""
     number = random.choice((signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2))
-    if target.server.catches(number):
+    if catches(target.server.process.pid, number):
         target.server.process.send_signal(number)
         time.sleep(0.5)
 

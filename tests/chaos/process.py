@@ -145,12 +145,6 @@ class Server:
             first, threads=first.threads + more, descriptors=first.descriptors + more
         )
 
-    def catches(self, number: int) -> bool:
-        """Whether the process has a handler for a signal."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        mask = next(line for line in status.splitlines() if line.startswith("SigCgt"))
-        return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
-
     def close(self) -> None:
         """End it."""
         code = self.process.poll()

@@ -25,6 +25,13 @@ def environment() -> dict[str, str]:
     return {**inherited, "PYTHONPATH": str(package.parent)}
 
 
+def catches(process: int, number: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    status = Path(f"/proc/{process}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
+
+
 def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run Python with ``arguments`` to its end."""
     command = [sys.executable, *map(str, arguments)]
