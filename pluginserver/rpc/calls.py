@@ -17,12 +17,12 @@ from typing import Any, Final
 
 from ..errors import PluginServerError
 from ..events.event import Event, Runners
-from ..events.outcome import describe
+from ..events.outcome import Outcome, describe
 from ..logs import get_logger
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Peer, Pong, Request
 from . import replies
-from .frames import packer
+from .frames import packer, strict_packer
 
 new: Final = object.__new__
 """Makes an object whose fields are set afterwards, for a fifth of what a call of its class takes."""
@@ -40,15 +40,16 @@ LARGE: Final = 256 * 1024
 class Context:
     """What requests need of their thread: its encoder and its runners."""
 
-    __slots__ = ("pack", "runners")
+    __slots__ = ("pack", "pack_strict", "runners")
 
     def __init__(self) -> None:
-        self.pack = packer()
+        self.renew()
         self.runners = Runners()
 
     def renew(self) -> None:
-        """Take another encoder, after a large reply."""
+        """Take other encoders, after a large reply."""
         self.pack = packer()
+        self.pack_strict = strict_packer()
 
 
 class EventCall(Request[Context]):
@@ -98,24 +99,37 @@ class EventCall(Request[Context]):
         try:
             act = self.act
             raw = context.runners.start(event) if act is None else act(self.value)
-            out = self.value = event.understand(raw)
-            while type(out) is tuple:
-                try:
-                    self.reply = replies.callback(
-                        context.pack, self.message_id, event.id, out[1], out[2]
-                    )
-                    self.suspended = True
-                    if len(self.reply) > LARGE:
-                        context.renew()
-                    return
-                except replies.PACK_ERRORS as error:
-                    out = self.value = event.throw(replies.unsendable(out[1], error))
-            assert not isinstance(out, tuple)
+            self.came(context, raw)
         except Cancelled:
             raise
         except BaseException as error:
-            out = self.value = event.broke(error)
-        self.reply = replies.ended(context.pack, self.message_id, event, out)
+            self.broke(context, error)
+
+    def came(self, context: Context, raw: object) -> None:
+        """Make the reply to what came out of the switch to the event's runner."""
+        event = self.event
+        out = self.value = event.understand(raw)
+        while type(out) is tuple:
+            try:
+                self.reply = replies.callback(
+                    context.pack, self.message_id, event.id, out[1], out[2]
+                )
+                self.suspended = True
+                if len(self.reply) > LARGE:
+                    context.renew()
+                return
+            except replies.PACK_ERRORS as error:
+                out = self.value = event.throw(replies.unsendable(out[1], error))
+        assert not isinstance(out, tuple)
+        self._end(context, out)
+
+    def broke(self, context: Context, error: BaseException) -> None:
+        """Make the reply when the switch, or what came of it, raised."""
+        out = self.value = self.event.broke(error)
+        self._end(context, out)
+
+    def _end(self, context: Context, outcome: Outcome) -> None:
+        self.reply = replies.ended(context.pack, self.message_id, self.event, outcome)
         if len(self.reply) > LARGE:
             context.renew()
 

@@ -48,7 +48,7 @@ _AS_TEXT: Final[dict[str, Any]] = {
     "unicode_errors": "surrogateescape",
     "strict_map_key": False,
 }
-_SMALL_ITEMS: Final = 1024
+SMALL_ITEMS: Final = 1024
 """Entries of one array or map that are believed in a frame that has not been scanned: an array's
 memory is taken when its header is read."""
 
@@ -75,6 +75,11 @@ class Decoder:
         """How many bytes there are of requests that :meth:`frame` has not given out."""
         return len(self._fresh or b"") + len(self.held or b"")
 
+    @property
+    def begun(self) -> bool:
+        """Whether something was fed that was not given out."""
+        return bool(self._fresh or self.held or self._decoded)
+
     def feed(self, data: bytes) -> None:
         """Take what arrived.
 
@@ -99,13 +104,13 @@ class Decoder:
         if fresh is not None:
             try:
                 # msgpack believes no more entries than there are bytes
-                if len(fresh) <= _SMALL_ITEMS:
+                if len(fresh) <= SMALL_ITEMS:
                     frame = msgpack.unpackb(
                         fresh, unicode_errors="surrogateescape", strict_map_key=False
                     )
                 else:
                     frame = msgpack.unpackb(
-                        fresh, **_AS_TEXT, max_array_len=_SMALL_ITEMS, max_map_len=_SMALL_ITEMS
+                        fresh, **_AS_TEXT, max_array_len=SMALL_ITEMS, max_map_len=SMALL_ITEMS
                     )
                 self._fresh = None
             except Exception:
@@ -231,6 +236,14 @@ def packer() -> Callable[[Any], bytes]:
         use_bin_type=True,
         unicode_errors=pieces.ERRORS,
         buf_size=_INITIAL_BUFFER,
+    ).pack
+    return pack
+
+
+def strict_packer() -> Callable[[Any], bytes]:
+    """As :func:`packer`, but text that UTF-8 cannot carry raises UnicodeEncodeError, which is quicker."""
+    pack: Callable[[Any], bytes] = msgpack.Packer(
+        autoreset=True, use_bin_type=True, buf_size=_INITIAL_BUFFER
     ).pack
     return pack
 

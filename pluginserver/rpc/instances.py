@@ -28,7 +28,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any, Final, NamedTuple, Protocol
 
 from ..errors import ConfigError, RPCError
@@ -193,11 +192,12 @@ class Instances:
                 code.name,
                 instance_id,
                 phase,
-                partial(method, kong),
+                method,
                 self._failed,
                 fail_open=code.on_error == "continue",
                 request_timeout=code.request_timeout,
                 placement=self._placement(code, phase),
+                argument=kong,
             )
             for phase, method in methods.items()
         }
@@ -221,6 +221,11 @@ class Instances:
             raise none(instance_id)
         return instance
 
+    def find(self, instance_id: int, phase: str) -> Handler | None:
+        """The handler of one phase of one instance; None when there is none."""
+        instance = self._by_id.get(instance_id)
+        return None if instance is None else instance.handlers.get(phase)
+
     def handler(self, instance_id: int, phase: str) -> Handler:
         """The handler of one phase of one instance.
 
@@ -228,14 +233,14 @@ class Instances:
             instance that is retired.
         :raises TypeError: for an argument that cannot be a key.
         """
+        handler = self.find(instance_id, phase)
+        if handler is not None:
+            return handler
         instance = self._by_id.get(instance_id)
         if instance is None:
             self._tell(instance_id)
             raise none(instance_id)
-        handler = instance.handlers.get(phase)
-        if handler is None:
-            raise RPCError(f"undefined method {phase} on plugin {instance.plugin}")
-        return handler
+        raise RPCError(f"undefined method {phase} on plugin {instance.plugin}")
 
     def close(self, instance_id: int) -> Instance:
         """Take an instance out; what runs goes on.

@@ -9,7 +9,8 @@ from ..errors import RPCError
 from ..runtime.requests import Peer, Request
 from . import replies
 from .calls import Context
-from .frames import Decoder, packer
+from .direct import read
+from .frames import SMALL_ITEMS, Decoder, packer
 from .methods import Methods
 
 
@@ -24,6 +25,12 @@ class MessagePack(Decoder):
     def __init__(self, methods: Methods) -> None:
         super().__init__()
         self._methods = methods
+
+    def direct(self, peer: Peer, data: bytes) -> Request[Context] | None:
+        """The request that ``data`` is, if the short way knows it and nothing came before."""
+        if self.begun or len(data) > SMALL_ITEMS:
+            return None
+        return read(self._methods, peer, data)
 
     def request(self, peer: Peer) -> Request[Context] | None:
         """The next request that has arrived whole and is not answered yet.

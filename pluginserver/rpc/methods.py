@@ -20,7 +20,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from ..errors import MAX_TEXT, PDKError, RPCError, cut
-from ..events.event import Event
+from ..events.event import Event, Handler
 from ..plugins.registry import Plugins
 from ..runtime.requests import Peer, Request
 from ..spec import methods as names
@@ -85,7 +85,9 @@ class Methods:
         self._plugins = plugins
         self._instances = instances
         self._tasks = tasks
-        self._claim = tasks.waiting.pop
+        self.claim: Callable[[int, None], Any] = tasks.waiting.pop
+        """Takes an event that waits for a step; the second argument is what comes of none."""
+        self.find = instances.find
         self._ended = ended
         self._clients = clients
         self._fixed_directory = fixed_directory
@@ -149,10 +151,7 @@ class Methods:
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        event = new(Event)
-        Event.__init__(event, self._next_event_id(), handler, self._ended)
-        handler.events[event] = None
-        handler.used = True
+        event = self.begin(handler)
         call = EventCall.of(peer, message_id, event)
         if self.turn_away is not None:
             peer.send(call.refusal(self.turn_away(event)))
@@ -163,6 +162,14 @@ class Methods:
             raise none(instance_id)
         return call
 
+    def begin(self, handler: Handler) -> Event:
+        """A new event; look at ``handler.closed`` afterwards."""
+        event = new(Event)
+        Event.__init__(event, self._next_event_id(), handler, self._ended)
+        handler.events[event] = None
+        handler.used = True
+        return event
+
     def _step(
         self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
     ) -> Request[Context] | None:
@@ -170,7 +177,7 @@ class Methods:
         data = argument.get("Data")
         if type(event_id) is not int:
             _integer("EventId", event_id)
-        event: Event | None = self._claim(event_id, None)
+        event: Event | None = self.claim(event_id, None)
         if event is None:
             pinged = self._tasks.pinged.pop(event_id, None)
             if pinged is not None:

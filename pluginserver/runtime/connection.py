@@ -60,6 +60,13 @@ class Codec(Protocol[C]):
     def pending(self) -> int:
         """How many bytes there are of requests that have not been given out."""
 
+    def direct(self, peer: Connection[C], data: bytes) -> Request[C] | None:
+        """The request that ``data`` is: one about a task, alone and whole, with nothing before it.
+
+        :param data: what arrived.
+        :returns: None for anything else: then nothing was done, and ``data`` is to be fed.
+        """
+
     def prepare(self) -> bool:
         """Decode the next request, if it has arrived whole: :meth:`request` then gives it out at once.
 
@@ -197,15 +204,36 @@ class Connection(Generic[C]):
         """
         try:
             data = self._receive(READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError:
-            self.reset = True
-            return False
+        except OSError as error:
+            return self._unread(error)
+        if data:
+            self._codec.feed(data)
+        return bool(data)
+
+    def receive_direct(self) -> Request[C] | bool:
+        """Read what has arrived, as :meth:`receive` does, but for a request that came alone and whole.
+
+        :returns: that request, which is counted.
+        """
+        try:
+            data = self._receive(READ_SIZE)
+        except OSError as error:
+            return self._unread(error)
         if not data:
             return False
-        self._codec.feed(data)
-        return True
+        request = None
+        if not (self._unsent or self.closed or self._paused):
+            request = self._codec.direct(self, data)
+        if request is None:
+            self._codec.feed(data)
+            return True
+        self._open.append(None)
+        self.more = False
+        return request
+
+    def _unread(self, error: OSError) -> bool:
+        self.reset = not isinstance(error, (BlockingIOError, InterruptedError))
+        return not self.reset
 
     def large(self) -> bool:
         """Whether so much of an unfinished request is here that a worker is to read the rest."""

@@ -2,10 +2,6 @@
 
 The theory of operation, the shared fields and the states are told in :mod:`.pool`.  Rules kept here:
 
-* only a task's owner begins it, goes on with it or ends it;
-* what was begun in a slice is settled, in :meth:`Worker._settle`, whatever came out of the slice and
-  whatever interrupted it;
-* leadership is regained in a ``finally``;
 * nothing that goes wrong ends the thread: not in a plugin, not in a client, not in our own code.
 """
 
@@ -14,30 +10,26 @@ from __future__ import annotations
 import os
 import threading
 from time import monotonic
-from typing import Any, Final, Generic
+from typing import Any, Final
 
-from .. import logs
-from .connection import WRITABLE, Connection, ProtocolError
-from .forks import end_child
+from .connection import READABLE, WRITABLE, Connection, ProtocolError
 from .interrupts import Cancelled
-from .pings import deliver, ponged
+from .pings import ponged
 from .pool import ThreadPool
 from .requests import (
     LATE,
-    SLOW,
     C,
     Call,
     Cancel,
     Item,
     Job,
-    Ping,
     Pong,
     Promote,
     Request,
     Shutdown,
     Task,
 )
-from .thread import PoolThread
+from .slices import SlicingThread
 from .usage import FRESH, Usage
 
 BATCH: Final = 64
@@ -47,7 +39,7 @@ PAUSE: Final = 0.05
 """Seconds that a leader rests after a failure of its own, so that one which stays is no busy loop."""
 
 
-class Worker(PoolThread, Generic[C]):
+class Worker(SlicingThread[C]):
     """A thread of the pool.
 
     :param pool: what it works for.
@@ -57,14 +49,8 @@ class Worker(PoolThread, Generic[C]):
     """
 
     def __init__(self, pool: ThreadPool[C], name: str, group: str, context: C) -> None:
-        super().__init__(name, group, pool.wake_poll)
-        self._pool = pool
-        self._context = context
+        super().__init__(pool, name, group, context)
         self._ended = False
-        self._usage: Usage | None = None
-        """Taken when the slice at hand began, or shortly before; None when nobody wants to know."""
-        self._led = False
-        """Whether that slice began on the leader."""
 
     # -- the thread's life
 
@@ -79,20 +65,20 @@ class Worker(PoolThread, Generic[C]):
                         self.current.over = True
             self._leave()
         finally:
-            self._pool.remove(self)
+            self.pool.remove(self)
 
     def _work(self) -> None:
         try:
             while not self._ended:
                 if self.current is not None:
-                    self._settle()
-                self._take(self._pool.next_item(self))
+                    self.settle()
+                self._take(self.pool.next_item(self))
         except Cancelled:
             if self.current is not None:
                 self.current.over = True
         except BaseException as error:
-            self._pool.unlock()
-            self._pool.log.error("a worker failed, and goes on", exc_info=error)
+            self.pool.unlock()
+            self.pool.log.error("a worker failed, and goes on", exc_info=error)
 
     def _leave(self) -> None:
         """Cancel the tasks that wait here, for a step or for their turn."""
@@ -101,25 +87,12 @@ class Worker(PoolThread, Generic[C]):
             work = self.inbox.get_nowait()
             if isinstance(work, (Request, Cancel)):
                 if isinstance(work, Request) and work.claim():
-                    self._pool.answer(work, work.refuse(why))
+                    self.pool.answer(work, work.refuse(why))
                 self._discard(work, why)
-        for table in (self._pool.waiting, self._pool.kept):
+        for table in (self.pool.waiting, self.pool.kept):
             for task in list(table.values()):
                 if task.owner is self and table.pop(task.id, None) is not None:
-                    self._cancel(task, why)
-
-    def _cancel(self, task: Task, why: str) -> None:
-        """Cancel a task of this thread's, whatever interrupts that."""
-        work = Cancel(task, why)
-        try:
-            try:
-                self.run(work)
-            except Cancelled:
-                work.over = True
-        except Cancelled:
-            work.over = True
-        if self.current is work:
-            self._settle()
+                    self.cancel(task, why)
 
     # -- what there is to do
 
@@ -150,110 +123,13 @@ class Worker(PoolThread, Generic[C]):
         """Do not do something that somebody else has answered, and end its task."""
         task = work.task
         if isinstance(work, Request):
-            self._pool.in_flight.pop(work, None)
+            self.pool.in_flight.pop(work, None)
         if task is None:
             return
         if task.owner is self:
-            self._cancel(task, why)
+            self.cancel(task, why)
         else:
             task.end()
-
-    def run(self, work: Request[Any] | Cancel) -> None:
-        """Run a slice, and settle what came of it."""
-        task = work.task
-        if task is not None and task.owner is None:
-            task.owner = self
-            self.live += 1
-        leading = self.leading
-        self.parked = None
-        self.current = work
-        self.began = monotonic()
-        self._led = leading
-        if leading:
-            self.leadership.release()
-        else:
-            self._usage = Usage() if task is not None and task.placement.open else None
-        try:
-            work.perform(self._context)
-        finally:
-            if self._pool.forked_off:
-                end_child("a handler" if task is None else f"a handler of {task.kind}")
-            if leading and not self.leadership.acquire(False):
-                self.leading = False
-        self._settle()
-
-    def _settle(self) -> None:
-        """Put the task where it belongs now, and send the reply if it is still ours to send."""
-        work = self.current
-        assert work is not None
-        mine = work.claim()
-        if not mine:
-            work.acknowledge()
-            logs.release_locks()
-            if isinstance(work, Request) and work.ping is not None and work.ping.refused is None:
-                self._keep(work, work.ping)
-                return
-        # From here on no interrupt can come.
-        now = monotonic()
-        took = now - self.began
-        self.began = 0.0
-        self.current = None
-        task = work.task
-        if task is not None:
-            if took > SLOW:
-                self._judge(task, took, now)
-            if task.raised is not None:
-                task.report()
-            if mine and work.suspended:
-                task.since = now
-                if not self.leading:
-                    self.parked = task
-                    if task.placement.open:
-                        task.look()
-                self._pool.waiting[task.id] = task
-            elif not mine and type(work) is not Cancel and task.suspended:
-                self._cancel(task, LATE)
-            else:
-                self.live -= 1
-                if not self.leading:
-                    task.placement.ended_on_worker(task.slow, now)
-                task.end()
-        if isinstance(work, Request):
-            if work.since:
-                self._pool.in_flight.pop(work, None)
-            if mine:
-                self._pool.answer(work, work.reply if work.ping is None else work.encoded())
-
-    def _keep(self, request: Request[Any], ping: Ping) -> None:
-        """Keep the reply of a slice that has ended while a ping is out: Kong's step will want it."""
-        task = request.task
-        assert task is not None
-        self.began = 0.0
-        self.current = None
-        task.slow = True
-        if task.raised is not None:
-            task.report()
-        if request.suspended:
-            self.parked = task
-            self._pool.kept[task.id] = task
-        else:
-            self.live -= 1
-            task.placement.ended_on_worker(True, monotonic())
-            task.end()
-        ping.done = True
-        if request.claim():
-            deliver(self._pool, request)
-        elif ping.refused is not None and self._pool.kept.pop(task.id, None) is not None:
-            self._cancel(task, LATE)
-
-    def _judge(self, task: Task, took: float, now: float) -> None:
-        """Tell what is known of a slow slice."""
-        spent = None if self._usage is None else self._usage.spent(took)
-        if self._led:
-            task.placement.slow_inline(now, spent)
-            self._usage = Usage()
-        if not self.leading and (spent is None or took - spent.waited > SLOW):
-            task.slow = True
 
     # -- as the leader
 
@@ -262,8 +138,8 @@ class Worker(PoolThread, Generic[C]):
         self.leadership = threading.Lock()
         self.leadership.acquire()
         self.leading = True
-        self._usage = Usage()
-        unfinished = self._pool.reading
+        self.usage = Usage()
+        unfinished = self.pool.reading
         while self.leading:
             try:
                 if unfinished is not None:
@@ -274,14 +150,14 @@ class Worker(PoolThread, Generic[C]):
             except Cancelled:
                 raise
             except BaseException as error:
-                self._pool.unlock()
-                self._pool.log.error("the leader failed, and goes on", exc_info=error)
-                self._pool.counts["leader_failures"] += 1
-                self._pool.stopping.wait(PAUSE)
+                self.pool.unlock()
+                self.pool.log.error("the leader failed, and goes on", exc_info=error)
+                self.pool.counts["leader_failures"] += 1
+                self.pool.stopping.wait(PAUSE)
 
     def _turn(self) -> None:
         """Do what was posted, wait for clients, and serve those that are ready."""
-        pool = self._pool
+        pool = self.pool
         while not self.inbox.empty():
             self._take(self.inbox.get_nowait())
             if not self.leading:
@@ -306,8 +182,8 @@ class Worker(PoolThread, Generic[C]):
         pool.active = True
         if pool.dozing:
             pool.wake_clock()
-        if self._usage is None or monotonic() - self._usage.at > FRESH:
-            self._usage = Usage()
+        if self.usage is None or monotonic() - self.usage.at > FRESH:
+            self.usage = Usage()
         for fd, mask in ready:
             client = pool.connections.get(fd)
             if client is not None:
@@ -325,12 +201,22 @@ class Worker(PoolThread, Generic[C]):
 
         :param mask: the poll's result; 0 to go on with what was read before.
         """
-        pool = self._pool
+        pool = self.pool
         try:
-            if mask and connection.half_since and connection.large():
+            if mask == READABLE and not connection.half_since:
+                alive: Any = connection.receive_direct()
+                if alive is not True and alive is not False:
+                    pool.reading = connection
+                    task = alive.task
+                    if task.owner is self:
+                        self.run_inline(alive, task)
+                    else:
+                        self._dispatch(connection, alive)
+                    return
+            elif mask and connection.half_since and connection.large():
                 pool.lend(connection)
                 return
-            if mask & WRITABLE:
+            elif mask & WRITABLE:
                 alive = connection.flush()
             else:
                 alive = not mask or connection.receive()
@@ -357,26 +243,28 @@ class Worker(PoolThread, Generic[C]):
         task = request.task
         if task is None:
             if isinstance(request, Pong):
-                ponged(self._pool, request)
+                ponged(self.pool, request)
             else:
-                self._pool.pause(connection, request)
-                self._pool.submit(request, monotonic())
+                self.pool.pause(connection, request)
+                self.pool.submit(request, monotonic())
         elif task.owner is None:
-            pool = self._pool
+            pool = self.pool
             if len(pool.waiting) + len(pool.in_flight) >= pool.options.max_events:
                 self._refuse(request, task)
             elif task.placement.inline:
-                self.run(request)
+                task.owner = self
+                self.live += 1
+                self.run_inline(request, task)
             else:
-                self._pool.submit(request, monotonic())
+                self.pool.submit(request, monotonic())
         elif task.owner is self:
-            self.run(request)
+            self.run_inline(request, task)
         else:
-            self._pool.hand_over(request, monotonic())
+            self.pool.hand_over(request, monotonic())
 
     def _refuse(self, request: Request[C], task: Task) -> None:
         """Answer for a task that is one too many."""
-        pool = self._pool
+        pool = self.pool
         request.claim()
         pool.counts["events_refused"] += 1
         limit = pool.options.max_events

@@ -28,7 +28,7 @@ REFUSED = ("kong.response.error", (500,))
 def started(handler: Callable[[], object], phase: str = "access") -> tuple[Runners, Event, Any]:
     """An event whose handler has been started, its first message, and the runners it runs in."""
     runners = Runners()
-    event = Event(7, Handler("p", 2, phase, handler, lambda _event, _error: None))
+    event = Event(7, Handler("p", 2, phase, lambda _kong: handler(), lambda _event, _error: None))
     return runners, event, event.understand(runners.start(event))
 
 
@@ -475,7 +475,7 @@ def test_a_runner_is_used_again_and_keeps_nothing() -> None:
     runners = Runners()
     used = set()
     for number in range(3):
-        event = Event(number, Handler("p", 2, "access", handler, lambda _event, _error: None))
+        event = Event(number, Handler("p", 2, "access", lambda _kong: handler(), lambda *_: None))
         runners.start(event)
         out = event.resume(None)
         assert isinstance(out, Outcome)
@@ -490,7 +490,10 @@ def test_a_runner_is_used_again_and_keeps_nothing() -> None:
 def test_only_so_many_idle_runners_are_kept() -> None:
     runners = Runners(spare=2)
     events = [
-        Event(n, Handler("p", 2, "access", lambda: callback("kong.node.get_id"), lambda *_: None))
+        Event(
+            n,
+            Handler("p", 2, "access", lambda _kong: callback("kong.node.get_id"), lambda *_: None),
+        )
         for n in range(5)
     ]
     for event in events:
@@ -508,7 +511,7 @@ def test_a_runner_that_died_is_not_kept() -> None:
     event.resume(None)
     event.runner.throw(greenlet.GreenletExit)
     event.end()
-    again = Event(8, Handler("p", 2, "access", lambda: None, lambda *_: None))
+    again = Event(8, Handler("p", 2, "access", lambda _kong: None, lambda *_: None))
     assert isinstance(again.understand(runners.start(again)), Outcome)
     assert again.runner is not event.runner
     again.end()

@@ -271,7 +271,10 @@ def test_no_lock_is_held_while_kong_is_asked(logger: logging.Logger) -> None:
     def begin() -> tuple[Runners, Event, Any]:
         runners = Runners()
         event = Event(
-            1, Handler("p", 2, "access", lambda: logger.error("x"), lambda _event, _error: None)
+            1,
+            Handler(
+                "p", 2, "access", lambda _kong: logger.error("x"), lambda _event, _error: None
+            ),
         )
         return runners, event, event.understand(runners.start(event))
 

@@ -61,7 +61,7 @@ def test_an_interrupt_that_comes_after_the_handler_has_ended_leaves_nothing_undo
     """R1b: it strikes between the end of the slice and its settling; the event is settled all the same."""
     gate, struck = threading.Event(), threading.Event()
     threads: list[int] = []
-    settle = Worker._settle
+    settle = Worker.settle
 
     def access(_self: object, _kong: Kong) -> None:
         threads.append(threading.get_ident())
@@ -80,7 +80,7 @@ def test_an_interrupt_that_comes_after_the_handler_has_ended_leaves_nothing_undo
     server = serve(plugin(access, request_timeout=0.2), max_threads=1)
     with Client(server.socket_path) as client:
         instance = client.start("p")
-        monkeypatch.setattr(Worker, "_settle", settle_when_struck)
+        monkeypatch.setattr(Worker, "settle", settle_when_struck)
         client.request("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
         eventually(lambda: bool(threads))
         gate.set()

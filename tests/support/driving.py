@@ -25,7 +25,15 @@ def drive(
     """
     failures: list[BaseException] = []
     event = Event(
-        1, Handler("p", 2, phase, handler, lambda _event, error: failures.append(error), fail_open)
+        1,
+        Handler(
+            "p",
+            2,
+            phase,
+            lambda _kong: handler(),
+            lambda _event, error: failures.append(error),
+            fail_open,
+        ),
     )
     calls: Calls = []
     feed = iter(answers)
