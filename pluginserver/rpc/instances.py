@@ -233,11 +233,9 @@ class Instances:
             instance that is retired.
         :raises TypeError: for an argument that cannot be a key.
         """
-        handler = self.find(instance_id, phase)
-        if handler is not None:
+        if (handler := self.find(instance_id, phase)) is not None:
             return handler
-        instance = self._by_id.get(instance_id)
-        if instance is None:
+        if (instance := self._by_id.get(instance_id)) is None:
             self._tell(instance_id)
             raise none(instance_id)
         raise RPCError(f"undefined method {phase} on plugin {instance.plugin}")
