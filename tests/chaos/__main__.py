@@ -16,7 +16,7 @@ from typing import Final
 
 from support.client import Client, Failed
 
-from . import faults
+from . import faults, limits
 from .load import Load, Pressure, built, copied
 from .process import CALLBACK_TIMEOUT, Measure, Server
 
@@ -38,6 +38,9 @@ OWN_FAULTS: Final = re.compile(
 
 INJECTED: Final = "plugins/constructor.py"
 """What is in such a line when a plugin of ours has raised on purpose."""
+
+CLIENTS: Final = {**faults.CLIENTS, **limits.CLIENTS}
+PROCESS: Final = {**faults.PROCESS, **limits.PROCESS}
 
 PRESSED: Final = "hello"
 """The plugin of the load generator, which closes no instance, as Kong at its end."""
@@ -67,8 +70,8 @@ class Chaos:
     def run(self, seconds: float) -> None:
         """Mistreat it for that long, and let it come to rest."""
         workers = [
-            threading.Thread(target=self._misbehave, args=("clients", faults.CLIENTS, 0.03)),
-            threading.Thread(target=self._misbehave, args=("process", faults.PROCESS, 1.0)),
+            threading.Thread(target=self._misbehave, args=("clients", CLIENTS, 0.03)),
+            threading.Thread(target=self._misbehave, args=("process", PROCESS, 1.0)),
         ]
         self.load.start()
         for worker in workers:

@@ -26,6 +26,9 @@ from support.commands import environment
 
 REQUEST_TIMEOUT: Final = 4.0
 CALLBACK_TIMEOUT: Final = 6.0
+MAX_CONNECTIONS: Final = 600
+MAX_EVENTS: Final = 500
+"""More than the load and every fault but those of the limits reach together."""
 STARTING: Final = 30.0
 """Seconds until a started server must listen."""
 
@@ -70,6 +73,7 @@ class Server:
             *("-plugins-directory", str(plugins), "-log-level", "warning", "-grace", "1"),
             *("-request-timeout", str(REQUEST_TIMEOUT)),
             *("-callback-timeout", str(CALLBACK_TIMEOUT)),
+            *("-max-connections", str(MAX_CONNECTIONS), "-max-events", str(MAX_EVENTS)),
         ]
         self.process: subprocess.Popen[bytes]
         self._second_listener = False
@@ -188,12 +192,19 @@ class Server:
     def measure(self) -> Measure:
         """What it holds now."""
         process = Path(f"/proc/{self.process.pid}")
-        status = (process / "status").read_text().splitlines()
         return Measure(
             len(os.listdir(process / "task")),
             len(os.listdir(process / "fd")),
-            next(int(line.split()[1]) for line in status if line.startswith("VmRSS")),
+            self.memory(self.process.pid),
         )
+
+    def memory(self, pid: int, what: str = "VmRSS") -> int:
+        """What one of its processes holds, in KiB; 0 when a successor has taken its place."""
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
+        return next((int(line.split()[1]) for line in lines if line.startswith(what)), 0)
 
     def tail(self) -> str:
         """The end of its log."""
