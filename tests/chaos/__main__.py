@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import signal
 import sys
 import tempfile
 import threading
@@ -106,6 +107,8 @@ class Chaos:
         time.sleep(CALLBACK_TIMEOUT + 0.5)
         while (left := self._left()) and monotonic() < deadline:
             time.sleep(0.5)
+        if left:
+            server.process.send_signal(signal.SIGUSR1)  # the stacks are in the log that is kept
         server.findings += left
         if self.early is not None:
             grown = server.measure().rss - self.early.rss
@@ -124,7 +127,8 @@ class Chaos:
         if now.threads > first.threads:
             return [f"{now.threads} threads, {first.threads} at the beginning"]
         if now.descriptors > first.descriptors:
-            return [f"{now.descriptors} descriptors, {first.descriptors} at the beginning"]
+            held = ", ".join(sorted(self.server.descriptors()))
+            return [f"{now.descriptors} descriptors, {first.descriptors} at the beginning: {held}"]
         left = []
         with Client(self.server.socket) as client:
             for name, plugin in client.call("plugin.GetStatus")["Plugins"].items():

@@ -32,6 +32,12 @@ MAX_EVENTS: Final = 500
 STARTING: Final = 30.0
 """Seconds until a started server must listen."""
 
+CLIENT: Final = 1
+"""The descriptors of a process that is a client for as long as it lives: what tells its end."""
+
+SECOND_LISTENER: Final = 3
+"""The descriptors of one: its socket, what it polls with, and what wakes it."""
+
 AFTER: Final = 0.5
 """Seconds after a restart in which requests may still meet what it left: connections that are gone."""
 
@@ -70,7 +76,8 @@ class Server:
         self._lock = threading.Lock()
         self._command = [
             *(sys.executable, "-m", "pluginserver", "-socket", str(self.socket)),
-            *("-plugins-directory", str(plugins), "-log-level", "warning", "-grace", "1"),
+            # At this level the first line is written before anything is measured: a thread does that.
+            *("-plugins-directory", str(plugins), "-log-level", "info", "-grace", "1"),
             *("-request-timeout", str(REQUEST_TIMEOUT)),
             *("-callback-timeout", str(CALLBACK_TIMEOUT)),
             *("-max-connections", str(MAX_CONNECTIONS), "-max-events", str(MAX_EVENTS)),
@@ -142,11 +149,14 @@ class Server:
 
     @property
     def baseline(self) -> Measure:
-        """What it held before anybody connected, with a thread and a descriptor for a second listener."""
-        more = int(self._second_listener)
-        first = self._first
+        """What it held before anybody connected, and what a client's process and a second listener hold."""
+        first = attrs.evolve(self._first, descriptors=self._first.descriptors + CLIENT)
+        if not self._second_listener:
+            return first
         return attrs.evolve(
-            first, threads=first.threads + more, descriptors=first.descriptors + more
+            first,
+            threads=first.threads + 1,
+            descriptors=first.descriptors + SECOND_LISTENER,
         )
 
     def close(self) -> None:
@@ -205,6 +215,10 @@ class Server:
         except (FileNotFoundError, ProcessLookupError):
             return 0
         return next((int(line.split()[1]) for line in lines if line.startswith(what)), 0)
+
+    def descriptors(self) -> list[str]:
+        """What its descriptors are."""
+        return [os.readlink(path) for path in Path(f"/proc/{self.process.pid}/fd").iterdir()]
 
     def tail(self) -> str:
         """The end of its log."""
