@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -14,6 +15,15 @@ import pytest
 from support.client import TIMEOUT
 
 from pluginserver import PluginServer, logs
+
+SWITCH_INTERVAL = "PLUGINSERVER_SWITCH_INTERVAL"
+"""The variable that says after how many seconds threads take turns, for tests that look for races."""
+
+
+def pytest_configure() -> None:
+    interval = os.environ.get(SWITCH_INTERVAL)
+    if interval:
+        sys.setswitchinterval(float(interval))
 
 
 @pytest.fixture

@@ -329,17 +329,19 @@ class Runner(greenlet):
     """A greenlet that runs events, one after another.
 
     :param home: the pool that it goes back to.
+    :param ask: switches to the worker with this runner and what Kong is to be told; returns the answer.
     """
 
-    def __init__(self, home: Runners) -> None:
+    __slots__ = ("ask", "broken", "event", "home")
+
+    def __init__(self, home: Runners, ask: Callable[..., Any]) -> None:
         super().__init__()
         self.home = home
         self.event: Event | None = None
         """What it runs; None while it is at rest."""
         self.broken = False
         """Whether something other than this module has switched to or from it."""
-        self.ask: Callable[..., Any] = getcurrent().switch
-        """Switch to the worker with this runner and what Kong is to be told; comes back with the answer."""
+        self.ask = ask
 
     def run(self, event: Event) -> None:
         """Run ``event``, hand out its :class:`Outcome`, and wait for the next one."""
@@ -360,6 +362,7 @@ class Runners:
     def __init__(self, spare: int = 256) -> None:
         self._idle: list[Runner] = []
         self._spare = spare
+        self._ask: Callable[..., Any] | None = None
 
     def start(self, event: Event) -> object:
         """Start the event's handler.
@@ -370,7 +373,8 @@ class Runners:
             runner = self._idle.pop()
             runner.gr_context = None
         except IndexError:
-            runner = Runner(self)
+            self._ask = self._ask or getcurrent().switch
+            runner = Runner(self, self._ask)
         event.runner = runner
         out: object = runner.switch(event)
         return out

@@ -385,10 +385,7 @@ class Instances:
 
 
 def _configured(plugin: Plugin, config: str | bytes, refused: ConfigError) -> Configured:
-    """An object of the old code.
-
-    :raises ConfigError: what the new code said, when the old one refuses it too.
-    """
+    """An object of the old code; raises what the new code said when the old one refuses it too."""
     try:
         return plugin.configure(config)
     except ConfigError:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import select
 import socket
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from greenlet import greenlet
 from support.client import TIMEOUT, Client, Closed, Failed, pack
 from support.plugins import eventually
 
@@ -101,6 +103,27 @@ def test_one_event_too_many_is_refused_closed_at_once(
         assert len(client.play(instance)) == 3
     assert server._pool.counts["events_refused"] == 5
     assert capfd.readouterr().err.count("-max-events") == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="each Python call takes C stack on 3.10")
+def test_a_suspended_event_keeps_hardly_more_of_the_c_stack_than_any_greenlet(
+    serve: Serve,
+) -> None:
+    class Plugin(Echoes):
+        threads = "shared"
+
+    def waits() -> None:
+        plain.parent.switch()
+
+    plain = greenlet(waits)
+    plain.switch()
+    server = serve(Plugin)
+    with Client(server.socket_path) as client:
+        instance = client.start("echoes")
+        event = client.begin(instance)["EventId"]
+        assert server._pool.waiting[event].runner._stack_saved < plain._stack_saved * 5 / 4
+        assert len(client.play(instance)) == 3
+    plain.throw()
 
 
 def test_bad_frames_are_one_line_of_the_log(
