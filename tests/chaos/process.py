@@ -26,6 +26,9 @@ from support.commands import environment
 
 REQUEST_TIMEOUT: Final = 4.0
 CALLBACK_TIMEOUT: Final = 6.0
+GRACE: Final = 5.0
+"""Longer than any request takes: what still runs then when a successor has taken over is lost."""
+
 MAX_CONNECTIONS: Final = 600
 MAX_EVENTS: Final = 500
 """More than the load and every fault but those of the limits reach together."""
@@ -77,7 +80,8 @@ class Server:
         self._command = [
             *(sys.executable, "-m", "pluginserver", "-socket", str(self.socket)),
             # At this level the first line is written before anything is measured: a thread does that.
-            *("-plugins-directory", str(plugins), "-log-level", "info", "-grace", "1"),
+            *("-plugins-directory", str(plugins), "-log-level", "info"),
+            *("-grace", str(GRACE)),
             *("-request-timeout", str(REQUEST_TIMEOUT)),
             *("-callback-timeout", str(CALLBACK_TIMEOUT)),
             *("-max-connections", str(MAX_CONNECTIONS), "-max-events", str(MAX_EVENTS)),
@@ -128,9 +132,9 @@ class Server:
                 self.findings.append(f"the server had ended by itself with status {code}")
             self.process.send_signal(number)
             try:
-                code = self.process.wait(20)
+                code = self.process.wait(30)
             except subprocess.TimeoutExpired:
-                self.findings.append(f"the server did not end within 20 s of signal {number}")
+                self.findings.append(f"the server did not end within 30 s of signal {number}")
                 self.process.kill()
                 self.process.wait()
             if number == signal.SIGTERM and code != 0:
@@ -167,9 +171,9 @@ class Server:
             return
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(30)
         except subprocess.TimeoutExpired:
-            self.findings.append("the server did not end within 20 s of SIGTERM")
+            self.findings.append("the server did not end within 30 s of SIGTERM")
             self.process.kill()
             self.process.wait()
 
