@@ -5,6 +5,7 @@ Rules kept here:
 * a call is judged before anything is sent: outside of an event, after its last message, and in a phase in
   which Kong would throw it raises, with a sentence that says what to do;
 * a finaliser that the garbage collector runs may be another event's: it cannot call;
+* so may one that runs because the last reference is gone: it cannot end the event, and who tries is named;
 * the event is found by the greenlet that calls: nothing is made for an event but its runner.
 """
 
@@ -17,7 +18,7 @@ from greenlet import getcurrent
 
 from ..errors import EventEndedError, OutsideEventError, PhaseError
 from ..spec.functions import FUNCTIONS
-from .collection import COLLECTION, in_collection
+from .collection import COLLECTION, in_collection, in_finaliser
 from .event import Event, Runner, Unwind
 from .outcome import Outcome
 
@@ -41,9 +42,15 @@ def finish(method: str, *args: Any) -> NoReturn:
     """Send the event's last message, to which Kong gives no answer, and unwind the handler.
 
     Arguments and errors are those of :func:`callback`.
+
+    :raises OutsideEventError: in any finaliser, too.
     """
     event = _runner(method).event
     assert event is not None
+    if in_finaliser():
+        error = _in_finaliser(method)
+        event.note(error)
+        raise error
     event.outcome = Outcome((method, args), how="exited")
     raise Unwind
 
@@ -94,8 +101,8 @@ def _outside(method: str) -> OutsideEventError:
 
 def _in_finaliser(method: str) -> OutsideEventError:
     return OutsideEventError(
-        f"{method} was called in a finaliser that the garbage collector ran, maybe in another request's"
-        " event: call it in the handler itself"
+        f"{method} was called in a finaliser, which may run in another request's event: call it in the"
+        " handler itself"
     )
 
 

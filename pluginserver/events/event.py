@@ -259,7 +259,7 @@ class Event(Task):
         self.runner.broken = True
         if type(out) is tuple and out and type(out[0]) is Runner:
             out[0].broken = True
-        self._raised(error)
+        self.note(error)
         self.outcome = self.handler.refusal(
             summary(self.handler.plugin, self.handler.phase, error), "raised"
         )
@@ -274,7 +274,7 @@ class Event(Task):
             except Cancelled:
                 raise
             except BaseException as other:
-                self._raised(other)
+                self.note(other)
 
     # -- in the runner
 
@@ -287,20 +287,21 @@ class Event(Task):
         except Unwind as unwinding:
             error = masked_exception(unwinding)
             if error is not None:
-                self._raised(error)
+                self.note(error)
                 self._tell_kong(error, MASKED)
         except Cancelled:
             if self.outcome is None:
                 self.outcome = self.handler.refusal(f"event {self.id} was interrupted")
         except BaseException as error:
-            self._raised(error)
+            self.note(error)
             if self.outcome is None:
                 self._fail(error)
             elif self.outcome.call is not None:
                 self._tell_kong(error, AFTER)
         return self.outcome or RETURNED
 
-    def _raised(self, error: BaseException) -> None:
+    def note(self, error: BaseException) -> None:
+        """Keep what its code has raised, to be told by :meth:`report`."""
         self.raised = [*(self.raised or ()), error]
 
     def _fail(self, error: BaseException) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import gc
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import greenlet
@@ -75,7 +77,63 @@ def test_what_one_event_left_to_the_collector_does_not_call_in_another(
     calls, ending, failures = drive(handler, ["a"])
     assert (calls, ending.call, failures) == ([("kong.request.get_host", ())], None, [])
     assert [type(error) for error in told] == [OutsideEventError]
-    assert "in a finaliser that the garbage collector ran" in str(told[0])
+    assert "in a finaliser, which may run in another request's event" in str(told[0])
+
+
+class Held:
+    """Exits when the last reference to it is dropped."""
+
+    def __del__(self) -> None:
+        finish(EXIT, 403)
+
+
+def exits_at_its_end() -> Iterator[None]:
+    try:
+        yield
+    finally:
+        finish(EXIT, 403)
+
+
+def begun(generator: Iterator[None]) -> Iterator[None]:
+    next(generator)
+    return generator
+
+
+def finalized() -> object:
+    held = {1}.union  # anything that can be referred to weakly
+    weakref.finalize(held, finish, EXIT, 403)
+    return held
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("make", [Held, lambda: begun(exits_at_its_end()), finalized])
+def test_who_drops_the_last_reference_is_not_ended_by_it(make: Callable[[], object]) -> None:
+    held: list[object] = []
+    drive(lambda: held.append(make()))
+
+    def handler() -> None:
+        held.clear()
+        callback("kong.request.get_host")
+
+    calls, ending, failures = drive(handler, ["a"])
+    assert (calls, ending.call) == ([("kong.request.get_host", ())], None)
+    assert [type(error) for error in failures] == [OutsideEventError]
+
+
+def test_what_leaves_a_generator_or_an_exception_by_an_exit_is_its_own() -> None:
+    @contextlib.contextmanager
+    def guarded() -> Iterator[None]:
+        try:
+            yield
+        except ValueError:
+            finish(EXIT, 403)
+
+    def handler() -> None:
+        with guarded():
+            raise ValueError
+
+    _, ending, failures = drive(handler)
+    assert (ending.call, failures) == ((EXIT, (403,)), [])
 
 
 def test_a_collection_whose_end_was_not_told_refuses_nobody() -> None:
