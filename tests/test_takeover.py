@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
-from support.client import TIMEOUT, Client, Failed, pack
+from support.client import TIMEOUT, Client, Closed, Failed, pack
 from support.commands import MODULE, run, running
 from support.plugins import eventually, listens
 
@@ -227,6 +228,7 @@ class Hops:
 
 
 MUCH = 4_000_000
+REFUSED = {"Method": "kong.response.error", "Args": [500]}
 PING = {"Method": "kong.nginx.get_subsystem", "Args": None}
 entered, gate = threading.Event(), threading.Event()
 
@@ -457,6 +459,49 @@ def test_after_the_grace_nobody_waits_for_the_old_server(path: Path) -> None:
             with pytest.raises(Failed, match=f"No running event {event}"):
                 client.step(event)
             assert client.play(instance) == [("kong.test", None)]
+
+
+def test_what_still_runs_after_the_grace_is_refused_before_its_connection_moves(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = [0.0]
+    monkeypatch.setattr(handover, "monotonic", lambda: monotonic() + late[0])
+    with serving(path, request_timeout=TIMEOUT) as old, Client(path) as one, Client(path) as two:
+        instance = one.start("hops")
+        here, there = (client.begin(instance, "rewrite")["EventId"] for client in (one, two))
+        one.request("plugin.Step", {"EventId": here})
+        assert entered.wait(TIMEOUT)
+        entered.clear()
+        with serving(path) as new:
+            eventually(lambda: len(new._pool.connections) == 1)
+            two.request("plugin.Step", {"EventId": there})
+            assert entered.wait(TIMEOUT), "it does not run in the old server"
+            late[0] = TIMEOUT
+            for client in one, two:
+                assert client.response()[3]["Data"] == REFUSED
+            gate.set()
+            for client in one, two:
+                assert client.play(instance) == [("kong.test", None)]
+            eventually(lambda: ended(old))
+
+
+def test_a_connection_that_does_not_come_to_rest_holds_the_old_server_up_no_longer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = [0.0]
+    monkeypatch.setattr(handover, "monotonic", lambda: monotonic() + late[0])
+    with serving(path) as old, Client(path) as client:
+        instance = client.start("hops")
+        (connection,) = old._pool.connections.values()
+        connection.expect()
+        with serving(path):
+            eventually(lambda: old._pool.moving is not None)
+            late[0] = TIMEOUT
+            eventually(lambda: bool(old._pool.refusing))
+            late[0] += TIMEOUT
+            eventually(lambda: ended(old))
+            with pytest.raises(Closed):
+                client.play(instance)
 
 
 def test_an_instance_that_starts_meanwhile_follows_before_kong_knows_it(path: Path) -> None:

@@ -3,12 +3,13 @@
 In this order: the successor is told the instances; when it is ready it is told those that were started
 meanwhile, then it gets the listening socket, then the connections, each when no request of it is being
 worked on.  Steps for events that still run here come over the link from then on.  It is over when no
-connection and no event is left.  Rules kept here:
+connection and no event is left; or when the time is, and what still ran then is refused.  Rules kept here:
 
 * until the listening socket is sent the server goes on as if nothing was asked, and so it does when
   anything fails before that;
 * an instance that starts after the successor was told all is answered to Kong when the successor has it;
-* of a frame that moves a connection the socket is closed here once it is sent.
+* of a frame that moves a connection the socket is closed here once it is sent;
+* the link is closed last: what is refused is answered over it, and its connections still move.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -38,6 +40,10 @@ from .methods import Methods
 PREPARATION: Final = 60.0
 """Seconds that a successor gets to load its plugins and start the instances; as long as Kong waits for an
 answer."""
+
+REFUSAL: Final = 2.0
+"""Seconds, at the end, until what still ran is refused and its connections have moved: twenty rounds of the
+clock, which refuses it."""
 
 LOOK: Final = 0.01
 """Seconds between two looks whether anything is left here."""
@@ -283,8 +289,14 @@ class Handover:
 
     def _serve(self) -> None:
         """Serve the steps that come over the link until nothing is left here, or the time is over."""
-        deadline = monotonic() + self._grace
-        while self._something_is_left() and monotonic() < deadline:
+        self._serve_while(self._something_is_left, self._grace)
+        if self._something_is_left():
+            self._pool.refuse_all("the plugin server stops")
+            self._serve_while(self._something_is_owed, REFUSAL)
+
+    def _serve_while(self, condition: Callable[[], bool], seconds: float) -> None:
+        deadline = monotonic() + seconds
+        while condition() and monotonic() < deadline:
             frame = self._link.receive(LOOK)
             if frame is None:
                 continue
@@ -296,12 +308,15 @@ class Handover:
     def _something_is_left(self) -> bool:
         """Whether a connection is not moved, or an event not over; on the thread of the link."""
         return bool(
-            not self._mover.done
-            or self.running
+            self._something_is_owed()
             or self._pool.waiting
             or self._pool.in_flight
             or self._methods.predecessor is not None
         )
+
+    def _something_is_owed(self) -> bool:
+        """Whether a connection is not moved, or a step not answered; on the thread of the link."""
+        return not self._mover.done or bool(self.running)
 
     def _step(self, number: int, message_id: int, method: Any, argument: Any) -> None:
         caller = _Caller(self, number)
@@ -317,6 +332,8 @@ class Handover:
         elif request is not None and request.task is not None:
             caller.expect()
             self._pool.hand_over(request, monotonic())
+            if self._pool.dozing:
+                self._pool.wake_clock()
 
     def reply(self, number: int, data: bytes) -> bool:
         """Send what a step is answered; from any thread.

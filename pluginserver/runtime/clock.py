@@ -3,7 +3,7 @@
 Rules kept here:
 
 * an idle server wakes nobody: when nothing has happened for a while the clock sleeps until the next
-  time-out, or until the leader wakes it;
+  time-out, or until somebody wakes it;
 * before it goes to sleep it asks for nothing any more: the switch interval is the program's again;
 * only the clock, and the end of the server, interrupt a thread, and only for a request that they have
   claimed (see :mod:`.interrupts`); never the leader, and no control request, which holds locks of ours;
@@ -200,7 +200,7 @@ class Clock(Generic[C]):
         """
         pool = self._pool
         for request in list(pool.in_flight):
-            why = self._overdue(request, now)
+            why = pool.refusing or self._overdue(request, now)
             if why is not None:
                 self._refuse(request, why)
             else:

@@ -46,6 +46,7 @@ kept                owner: add; who delivers or  ``dict.pop`` is the claim
 ping.done, refused  owner; clock                 stored before the claim    who gave the claim back,
                                                  is tried                   *after* that
 calls               any thread (``put``)         SimpleQueue                the leader
+refusing            who hands over               none: one store            clock
 moving              leader                       none: stored before        who has answered, *after*
                                                  answers are counted        the answer is counted
 paused, resumed     leader: add; who answers,    ``dict.pop``,              the leader
@@ -150,6 +151,8 @@ class ThreadPool(Polled[C]):
         """Whether the clock sleeps until something happens, or is about to."""
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
+        self.refusing = ""
+        """Why every request that is in flight is to be refused; empty while it is not."""
         self.stopping = threading.Event()
         self.forked_off = False
         """Whether this process is a child of the one that the pool serves."""
@@ -336,9 +339,14 @@ class ThreadPool(Polled[C]):
     # -- the clock, and the end
 
     def wake_clock(self) -> None:
-        """Let the clock look again; the leader, or the end."""
+        """Let the clock look again; from any thread."""
         self.dozing = False
         self.alarm.put(None)
+
+    def refuse_all(self, why: str) -> None:
+        """Have the clock refuse what runs, and what is still to run; from any thread."""
+        self.refusing = why
+        self.wake_clock()
 
     def crowded(self) -> bool:
         """Whether a request waits for a thread."""
