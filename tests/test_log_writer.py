@@ -19,6 +19,7 @@ from typing import IO, Any
 import pytest
 from support.client import TIMEOUT, Client
 from support.commands import MODULE, environment, running
+from support.plugins import eventually
 
 from pluginserver import Kong, PluginServer, logs
 from pluginserver.logs import logger, writer
@@ -49,7 +50,7 @@ class Pipe:
         except BlockingIOError:
             fcntl.fcntl(self.stream, fcntl.F_SETFL, flags)
 
-    def read_until(self, text: bytes) -> bytes:
+    def read_eventually(self, text: bytes) -> bytes:
         """Read up to some text."""
         data = b""
         while text not in data:
@@ -93,13 +94,6 @@ def settled() -> int:
     return number
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.005)
-
-
 # -- the thread
 
 
@@ -110,10 +104,10 @@ def test_no_thread_before_the_first_line_and_none_after_stop(pipe: Pipe) -> None
     assert tasks() <= before
     own.write(pipe.stream, "one\n")
     assert own.flush(TIMEOUT)
-    until(lambda: tasks() == before + 1)
+    eventually(lambda: tasks() == before + 1)
     own.write(pipe.stream, "two\n")
     assert own.stop(TIMEOUT)
-    until(lambda: tasks() <= before)
+    eventually(lambda: tasks() <= before)
     assert pipe.reader.read(PIPE) == b"one\ntwo\n"
     own.write(pipe.stream, "three\n")
     assert tasks() <= before
@@ -180,7 +174,7 @@ def test_what_finds_the_queue_full_is_dropped_and_the_count_is_told(
         own.write(pipe.stream, f"line {number}\n")
     assert time.monotonic() - started < 5
     assert not own.flush(0.01)
-    data = pipe.read_until(b"dropped")
+    data = pipe.read_eventually(b"dropped")
     assert own.flush(TIMEOUT)
     told = (data + pipe.reader.read(PIPE) if not data.endswith(b"\n") else data).split()
     kept = told.count(b"line")
@@ -203,13 +197,13 @@ def test_stop_waits_so_long_and_no_longer_and_leaves_no_thread(pipe: Pipe) -> No
     started = time.monotonic()
     assert not own.stop(0.05)
     assert time.monotonic() - started < 5
-    until(lambda: tasks() <= before)
+    eventually(lambda: tasks() <= before)
     assert own.counts["dropped"] == 1
     own.write(pipe.stream, "lost at once\n")
     assert own.counts["dropped"] == 2
-    pipe.read_until(b"\n")
+    pipe.read_eventually(b"\n")
     own.write(pipe.stream, "heard\n")
-    assert b"heard\n2 lines of the log were dropped\n" in pipe.read_until(b"dropped\n")
+    assert b"heard\n2 lines of the log were dropped\n" in pipe.read_eventually(b"dropped\n")
 
 
 def test_without_a_server_a_line_waits_for_its_reader_only_so_long(
@@ -468,7 +462,7 @@ def test_in_a_program_too_and_its_end_is_bounded(
     started = time.monotonic()
     server.stop()
     assert time.monotonic() - started < TIMEOUT / 2
-    until(lambda: tasks() <= before)
+    eventually(lambda: tasks() <= before)
     assert WRITER.counts["dropped"] > 0
     WRITER.reset()  # what was dropped is not for the next test to be told
 

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import attrs
 import pytest
 from support.client import TIMEOUT, Client, Failed
 from support.commands import environment
+from support.plugins import eventually
 
 from pluginserver import Kong, PluginServer
 from pluginserver.plugins import Plugins
@@ -122,13 +122,6 @@ def worker(server: PluginServer) -> Iterator[Worker]:
             found.kill()
 
 
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def ids(client: Client, plugin: str = "closes") -> set[int]:
     status = client.call("plugin.GetStatus", None)["Plugins"][plugin]
     return {one["Id"] for one in status["Instances"]}
@@ -147,8 +140,8 @@ def test_what_a_dead_worker_had_started_is_closed(serve: Serve) -> None:
             one.start(text=text, __plugin_id=text)
         assert len(ids(client)) == 4
         one.kill()
-        until(lambda: ids(client) == {mine, theirs})
-        until(lambda: len(CLOSED) == 2)
+        eventually(lambda: ids(client) == {mine, theirs})
+        eventually(lambda: len(CLOSED) == 2)
         assert sorted(texts()) == ["a", "b"]
         assert server._pool.counts["forgotten_instances"] == 2
         client.play(mine)
@@ -160,10 +153,10 @@ def test_not_while_an_event_of_its_runs(serve: Serve) -> None:
         busy, idle = one.start(text="busy"), one.start(text="idle")
         event = client.begin(busy)["EventId"]
         one.kill()
-        until(lambda: ids(client) == {busy})
+        eventually(lambda: ids(client) == {busy})
         assert client.step(event)["Data"] == "ret"
-        until(lambda: ids(client) == set())
-        until(lambda: len(CLOSED) == 2)
+        eventually(lambda: ids(client) == set())
+        eventually(lambda: len(CLOSED) == 2)
         assert texts() == ["idle", "busy"]
         with pytest.raises(Failed, match=f"^No plugin instance {idle}$"):
             client.begin(idle)
@@ -182,8 +175,8 @@ def test_a_worker_that_lives_keeps_the_newest_of_each_configuration(
         other = one.start(text="other", __plugin_id="a")
         old, first, new = start("old", "a"), start("first", "b"), start("new", "a")
         nameless = [client.start("closes", '{"text": "nameless"}') for _ in range(2)]
-        until(lambda: ids(client) == {other, first, new, *nameless})
-        until(lambda: texts() == ["old"])
+        eventually(lambda: ids(client) == {other, first, new, *nameless})
+        eventually(lambda: texts() == ["old"])
         with pytest.raises(Failed, match=f"^No plugin instance {old}$"):
             client.begin(old)
 
@@ -198,8 +191,8 @@ def test_one_that_the_system_does_not_show_is_closed_when_it_is_unused(
         while unused in ids(client):
             client.play(used)
         assert used in ids(client)
-        until(lambda: ids(client) == set())
-        until(lambda: texts() == ["b", "a"])
+        eventually(lambda: ids(client) == set())
+        eventually(lambda: texts() == ["b", "a"])
 
 
 def test_close_instance_calls_close_on_a_thread_for_that(serve: Serve) -> None:
@@ -208,7 +201,7 @@ def test_close_instance_calls_close_on_a_thread_for_that(serve: Serve) -> None:
         instance, quiet = client.start("closes", '{"text": "a"}'), client.start("quiet")
         client.call("plugin.CloseInstance", quiet)
         client.call("plugin.CloseInstance", instance)
-        until(lambda: CLOSED)
+        eventually(lambda: bool(CLOSED))
         leader = server._pool.leader
         assert leader is not None
         assert CLOSED[0][1].startswith("pluginserver-")
@@ -225,7 +218,7 @@ def test_close_is_called_when_the_last_event_is_over(serve: Serve) -> None:
         assert client.step(first)["Data"] == "ret"
         assert CLOSED == []
         assert client.step(second)["Data"] == "ret"
-        until(lambda: texts() == ["a"])
+        eventually(lambda: texts() == ["a"])
 
 
 @pytest.mark.parametrize("raises", ["error", "exit", "interrupt"])
@@ -237,7 +230,7 @@ def test_a_close_that_raises_costs_a_line(
         for text in "abc":
             instance = client.start("closes", json.dumps({"text": text, "raises": raises}))
             client.call("plugin.CloseInstance", instance)
-        until(lambda: len(CLOSED) == 3)
+        eventually(lambda: len(CLOSED) == 3)
         client.play(client.start("closes", '{"text": "d"}'))
     server.stop()
     lines = capfd.readouterr().err.splitlines()
@@ -290,7 +283,7 @@ def test_a_close_that_hangs_does_not_keep_the_server_from_ending(
         client.start("hangs")
     stopping = threading.Thread(target=server.stop)
     stopping.start()
-    until(lambda: server._pool.stopping.is_set())
+    eventually(lambda: server._pool.stopping.is_set())
     Hangs.go_on.set()
     stopping.join(TIMEOUT)
     assert not stopping.is_alive()
@@ -309,8 +302,8 @@ def test_close_is_called_of_many_while_one_hangs_for_longer_than_a_request_may(
                 client.call("plugin.CloseInstance", instance)
             # Not before: on a slow machine the calls above would be refused.
             server._pool.options = attrs.evolve(server.options, request_timeout=0.3)
-            until(lambda: texts() == ["a", "b", "c"])
-            until(lambda: not server._background.busy)
+            eventually(lambda: texts() == ["a", "b", "c"])
+            eventually(lambda: not server._background.busy)
     finally:
         Hangs.go_on.set()
     assert "close() of the plugin hangs has not come to its end" in capfd.readouterr().err
