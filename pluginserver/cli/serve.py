@@ -24,6 +24,7 @@ from .. import logs
 from ..runtime.frozen import Watcher, tell_reports
 from ..runtime.systemd import Systemd
 from ..server import PluginServer
+from .allocator import give_back_large_blocks
 from .exit import end_within, leave_at_once
 from .signals import Signals
 
@@ -53,6 +54,7 @@ def serve(server: PluginServer, settings: Settings) -> None:
     :raises ListenError: when the socket cannot be had.
     :raises PluginError: when the plugins directory does not exist.
     """
+    give_back_large_blocks(os.environ)
     systemd = Systemd(os.environ)
     if systemd.descriptor is not None:
         server.inherit(systemd.descriptor)

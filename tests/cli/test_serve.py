@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.client import Client, Closed
+from support.client import Client, Closed, Failed
 from support.commands import MODULE, TIMEOUT, Running, catches, environment, running
 from support.plugins import eventually, listens
+
+from pluginserver.cli.allocator import give_back_large_blocks
 
 LIMIT = 1.2
 """Seconds of ``-frozen-timeout``."""
@@ -51,6 +56,70 @@ def begin(client: Client, plugin: str) -> None:
     """Start an event that may never answer."""
     argument = {"InstanceId": client.start(plugin), "EventName": "access"}
     client.request("plugin.HandleEvent", argument)
+
+
+# -- memory, and a death without notice
+
+
+def memory(server: Running) -> float:
+    """What a server has in memory, in MiB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc")
+def test_large_frames_leave_no_memory_behind(plugins: Path, prefix: Path) -> None:
+    (plugins / "echo.py").write_text(handler("kong.call('kong.echo', kong.call('kong.test'))"))
+    body = "x" * (12 << 20)
+
+    def load(_number: int) -> None:
+        with Client(prefix / "s") as client:
+            for _ in range(2):
+                calls = client.play(instance, answers=[body])
+                assert calls == [("kong.test", None), ("kong.echo", [body])]
+
+    with serving(plugins, prefix) as server:
+        with Client(prefix / "s") as client:
+            instance = client.start("echo")
+            client.play(instance)
+        before = memory(server)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(load, range(4)))
+        eventually(lambda: memory(server) < before + 40)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"MALLOC_MMAP_THRESHOLD_": "33554432"},
+        {"MALLOC_TRIM_THRESHOLD_": "67108864"},
+        {"GLIBC_TUNABLES": "glibc.rtld.nns=4:glibc.malloc.trim_threshold=1"},
+    ],
+)
+def test_what_a_user_has_set_of_the_allocator_is_left_alone(settings: dict[str, str]) -> None:
+    assert not give_back_large_blocks(settings)
+
+
+def test_who_is_killed_closes_the_connections_of_what_had_begun(
+    plugins: Path, prefix: Path
+) -> None:
+    (plugins / "slow.py").write_text(handler("time.sleep(60)"))
+    path = prefix / "s"
+    with serving(plugins, prefix) as server, ExitStack() as stack:
+        runs, waits, idle = (stack.enter_context(Client(path)) for _ in range(3))
+        begin(runs, "slow")
+        waiting = waits.begin(waits.start("hello"))["EventId"]
+        server.signal(signal.SIGKILL)
+        assert server.end() == -signal.SIGKILL
+        for client in runs, waits, idle:
+            with pytest.raises(Closed):
+                client.response()
+        assert path.exists()
+        assert not listens(path), "somebody accepts"
+        with serving(plugins, prefix), Client(path) as client:
+            with pytest.raises(Failed, match=f"No running event {waiting}"):
+                client.step(waiting)
+            assert client.play(client.start("hello")) == [("kong.test", None)]
 
 
 # -- C code that never gives the GIL back

@@ -78,8 +78,7 @@ def running(*arguments: str | Path, ready: str = "listening", **options: Any) ->
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(),
-        **{"stdout": subprocess.DEVNULL, **options},
+        **{"stdout": subprocess.DEVNULL, "env": environment(), **options},
     )
     try:
         server = Running(process)
