@@ -23,11 +23,13 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
+import re
 import select
 import signal
 import socket as sockets
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -40,8 +42,11 @@ INTERVAL: Final = 1.0
 BUSY: Final = 0.01
 """The share of a core from which on a process computes; an answer costs a hundredth of that."""
 
-DUMP_TIME: Final = 2.0
-"""Seconds that writing the stacks may take."""
+DUMP_TIME: Final = 5.0
+"""Seconds that writing the stacks may take, on a machine that has little time for it."""
+
+DUMP_LOOK: Final = 0.1
+"""Seconds between two looks whether they are written."""
 
 DUMP_SIGNAL: Final = signal.SIGRTMAX - 2
 """Has the stacks written; a signal that nothing else uses."""
@@ -53,6 +58,9 @@ KEPT: Final = 10
 """How many reports of one server are kept."""
 
 _IGNORED: Final = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGPIPE")
+
+_THREAD: Final = re.compile(rb"^(?:Current thread|Thread) (0x[0-9a-f]+)", re.MULTILINE)
+"""The first line of a thread's stack."""
 
 _log: Final = logs.get_logger()
 
@@ -185,8 +193,7 @@ class _Watching:
             os._exit(0)
 
     def _end(self, directory: Path, name: str) -> None:
-        signal.pidfd_send_signal(self._process, DUMP_SIGNAL)
-        stacks = self._dumped()
+        stacks = dumped(self._stacks, lambda: signal.pidfd_send_signal(self._process, DUMP_SIGNAL))
         if self._answered(0):
             return
         text = f"pluginserver: C code has not let anything else run for {self._timeout:g} s"
@@ -199,16 +206,33 @@ class _Watching:
             os.write(self._stderr, f"{text}: it was killed{where}\n".encode("utf-8", "replace"))
         os._exit(0)
 
-    def _dumped(self) -> bytes:
-        """The stacks, when they are written."""
-        deadline = time.monotonic() + DUMP_TIME
-        size = -1
-        while time.monotonic() < deadline and (
-            size <= 0 or size != os.fstat(self._stacks).st_size
-        ):
-            size = os.fstat(self._stacks).st_size
-            time.sleep(DUMP_TIME / 20)
-        return os.pread(self._stacks, max(0, size), 0)
+
+def dumped(stacks: int, ask: Callable[[], None]) -> bytes:
+    """The stacks of every thread, when they are written.
+
+    Nothing says where they end, and who writes them may be kept from it at any place. But they are written
+    by one thread at a time: when one is told for the second time, all were told once.
+
+    :param stacks: the file that they are written to.
+    :param ask: has them written, unless they are being written; called again when nothing more comes.
+    :returns: what there is after :data:`DUMP_TIME` when they are not told twice by then.
+    """
+    deadline = time.monotonic() + DUMP_TIME
+    before = b""
+    ask()
+    while True:
+        time.sleep(DUMP_LOOK)
+        text = os.pread(stacks, os.fstat(stacks).st_size, 0)
+        told: set[bytes] = set()
+        for thread in _THREAD.finditer(text):
+            if thread[1] in told:
+                return text[: thread.start()]
+            told.add(thread[1])
+        if time.monotonic() > deadline:
+            return text
+        if text == before:
+            ask()
+        before = text
 
 
 def _write(directory: Path, name: str, server: int, text: str, stacks: bytes) -> Path:
