@@ -63,6 +63,8 @@ class Chaos:
         self._stopping = threading.Event()
         self._calm = threading.Event()
         self.early: Measure | None = None
+        self._at_rest = False
+        """Whether it has come to hold no more threads and descriptors than at its beginning."""
         program = built(directory)
         if program is None:
             print("no C compiler: the load is only the simulated Kong's")
@@ -121,14 +123,15 @@ class Chaos:
     def _left(self) -> list[str]:
         """What it still holds that it did not at its beginning.
 
-        Questions take a thread of the server's, so the threads are counted before the first one.
+        Questions take a thread of the server's, so the threads are counted before the first one only.
         """
         now, first = self.server.measure(), self.server.baseline
-        if now.threads > first.threads:
+        if not self._at_rest and now.threads > first.threads:
             return [f"{now.threads} threads, {first.threads} at the beginning"]
-        if now.descriptors > first.descriptors:
+        if not self._at_rest and now.descriptors > first.descriptors:
             held = ", ".join(sorted(self.server.descriptors()))
             return [f"{now.descriptors} descriptors, {first.descriptors} at the beginning: {held}"]
+        self._at_rest = True
         left = []
         with Client(self.server.socket) as client:
             for name, plugin in client.call("plugin.GetStatus")["Plugins"].items():

@@ -13,8 +13,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -56,6 +56,23 @@ class Target:
         client = Client(self.server.socket)
         client.frame()
         return client
+
+    @contextmanager
+    def instance(self, plugin: str, config: str = "{}") -> Iterator[int]:
+        """An instance, which is closed at the end, also when what was done with it was cut off."""
+        with self.client() as client:
+            number = client.start(plugin, config)
+        try:
+            yield number
+        except BaseException:
+            with suppress(OSError, Closed, Failed):
+                self._close(number)
+            raise
+        self._close(number)
+
+    def _close(self, number: int) -> None:
+        with self.client() as client:
+            client.call("plugin.CloseInstance", number)
 
     def find(self, text: str) -> None:
         """Report something that the server did wrong."""
@@ -114,16 +131,13 @@ def odd_request(target: Target, random: Random) -> None:
 
 def flood(target: Target, random: Random) -> None:
     """Many requests at once from a client that reads no answer, and goes away."""
-    with target.client() as client:
-        instance = client.start("steady")
+    with target.instance("steady") as instance, target.client() as client:
         data = pack([0, 1, "plugin.InstanceStatus", [instance]])
         client.socket.setblocking(False)
         with suppress(BlockingIOError):
             for _ in range(200):
                 client.socket.send(data * 100)
         time.sleep(random.random() / 20)
-    with target.client() as client:
-        client.call("plugin.CloseInstance", instance)
 
 
 def abandon(target: Target, random: Random) -> None:
@@ -132,22 +146,18 @@ def abandon(target: Target, random: Random) -> None:
     recent = [one for one in target.abandoned if now - one[0] < 2 * CALLBACK_TIMEOUT]
     if len(recent) >= ABANDONED:
         return
-    with target.client() as client:
-        instance = client.start(random.choice(("steady", "wild")))
+    plugin = random.choice(("steady", "wild"))
+    with target.instance(plugin) as instance, target.client() as client:
         for _ in range(random.randrange(1, 6)):
             event = client.begin(instance)["EventId"]
             target.abandoned.append((monotonic(), event))
-        client.call("plugin.CloseInstance", instance)
 
 
 def disconnect(target: Target, random: Random) -> None:
     """A client that goes away while its request is being worked on."""
-    with target.client() as client:
-        instance = client.start("steady")
+    with target.instance("steady") as instance, target.client() as client:
         event = client.begin(instance)["EventId"]
         client.request("plugin.Step", {"EventId": event, "Data": "t"})
-    with target.client() as client:
-        client.call("plugin.CloseInstance", instance)
     target.abandoned.append((monotonic(), event))
 
 
@@ -175,9 +185,8 @@ def constructor_raises(target: Target, _random: Random) -> None:
 
 def constructor_hangs(target: Target, random: Random) -> None:
     """A plugin that takes long to configure."""
-    with target.client() as client:
-        instance = client.start("constructor", f'{{"seconds": {random.uniform(0.1, 1.0):.2f}}}')
-        client.call("plugin.CloseInstance", instance)
+    with target.instance("constructor", f'{{"seconds": {random.uniform(0.1, 1.0):.2f}}}'):
+        pass
 
 
 # -- files

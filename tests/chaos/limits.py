@@ -50,8 +50,11 @@ def events(target: Target, _random: Random) -> None:
     """More events than there may be: the next one is refused, the others end as they should."""
     waiting = []
     start = monotonic()
-    with target.server.window("events over their limit"), target.client() as client:
-        instance = client.start("once")
+    with (
+        target.server.window("events over their limit"),
+        target.instance("once") as instance,
+        target.client() as client,
+    ):
         for _ in range(MAX_EVENTS + 1):
             begun = client.begin(instance)
             if begun["Data"]["Method"] == "kong.response.error":
@@ -63,7 +66,6 @@ def events(target: Target, _random: Random) -> None:
         for event in waiting:
             if client.step(event, "text")["Data"] != "ret":
                 target.find("an event that was under the limit did not end")
-        client.call("plugin.CloseInstance", instance)
 
 
 def large_frame(target: Target, random: Random) -> None:

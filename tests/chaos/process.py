@@ -27,7 +27,7 @@ from support.commands import environment
 REQUEST_TIMEOUT: Final = 4.0
 CALLBACK_TIMEOUT: Final = 6.0
 GRACE: Final = 5.0
-"""Longer than any request takes: what still runs then when a successor has taken over is lost."""
+"""Longer than any request takes: what still runs then when a successor has taken over is refused."""
 
 MAX_CONNECTIONS: Final = 600
 MAX_EVENTS: Final = 500
