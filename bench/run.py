@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,15 @@ def load(
     inflight: int,
     seconds: float,
     warm: float = 0,
+    flags: Sequence[str] = (),
     **options: Any,
 ) -> dict[str, Any]:
     """Put load on a server; the load generator's figures, and ``cpu``, microseconds per RPC.
 
     :param warm: seconds of load before anything is counted.
+    :param flags: further flags of the load generator, those without a value.
     """
-    command = [str(loadgen), "-s", str(socket), "-k", str(inflight)]
+    command = [str(loadgen), *flags, "-s", str(socket), "-k", str(inflight)]
     command += ["-t", str(seconds), "-w", str(warm)]
     for flag, value in options.items():
         command += [f"-{flag}", str(value)]
@@ -189,26 +191,38 @@ def blocking(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> No
 
 
 def own(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
-    """``hello`` with an event to a thread, against ``hello`` inline."""
+    """``hello`` with an event to a thread, against ``hello`` inline, in both protocols."""
     print("hello on threads of its own against inline, 16 in flight")
     socket = directory / "ours.sock"
-    ratios, cpu_ratios = [], []
     with serving(ours(socket, HERE / "plugins"), socket) as pid:
-        for name in ("shared", "own"):
-            load(loadgen, pid, socket, inflight=16, seconds=1, p=name)
-        for number in range(rounds):
-            inline, apart = (
-                load(loadgen, pid, socket, inflight=16, seconds=seconds, p=name)
-                for name in ("shared", "own")
-            )
-            ratios.append(apart["events_s"] / inline["events_s"])
-            cpu_ratios.append(apart["cpu"] / inline["cpu"])
-            print(
-                f"  round {number + 1}: inline {inline['events_s']:.0f} events/s,"
-                f" {inline['cpu']:.1f} us/RPC; own {apart['events_s']:.0f} events/s,"
-                f" {apart['cpu']:.1f} us/RPC, p99 {apart['ev_p99'] / 1000:.1f} ms,"
-                f" errors {apart['errors']}; ratio {ratios[-1]:.2f}"
-            )
+        for protocol, flags in (("MsgPack:1", ()), ("ProtoBuf:1", ("-P",))):
+            print(f"  {protocol}")
+            compare_own(loadgen, pid, socket, seconds, rounds, flags)
+
+
+def compare_own(
+    loadgen: Path, pid: int, socket: Path, seconds: float, rounds: int, flags: Sequence[str]
+) -> None:
+    """The same in one protocol.
+
+    :param flags: of the load generator: which protocol it speaks.
+    """
+    ratios, cpu_ratios = [], []
+    for name in ("shared", "own"):
+        load(loadgen, pid, socket, inflight=16, seconds=1, flags=flags, p=name)
+    for number in range(rounds):
+        inline, apart = (
+            load(loadgen, pid, socket, inflight=16, seconds=seconds, flags=flags, p=name)
+            for name in ("shared", "own")
+        )
+        ratios.append(apart["events_s"] / inline["events_s"])
+        cpu_ratios.append(apart["cpu"] / inline["cpu"])
+        print(
+            f"  round {number + 1}: inline {inline['events_s']:.0f} events/s,"
+            f" {inline['cpu']:.1f} us/RPC; own {apart['events_s']:.0f} events/s,"
+            f" {apart['cpu']:.1f} us/RPC, p99 {apart['ev_p99'] / 1000:.1f} ms,"
+            f" errors {apart['errors']}; ratio {ratios[-1]:.2f}"
+        )
     print(
         f"  median ratio {statistics.median(ratios):.2f}"
         f" ({min(ratios):.2f} to {max(ratios):.2f}),"

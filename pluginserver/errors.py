@@ -57,6 +57,10 @@ class RPCError(PluginServerError):
     """A request cannot be answered with a result; the text is the response's error."""
 
 
+class InstanceError(RPCError):
+    """There is no instance of that id: Kong starts a new one."""
+
+
 class PDKError(PluginServerError):
     """A PDK call failed: Kong answered it with ``StepError``, or it could not be made."""
 

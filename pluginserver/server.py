@@ -37,8 +37,8 @@ from .rpc.clients import Clients
 from .rpc.frames import notification
 from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
-from .rpc.messagepack import MessagePack
 from .rpc.methods import Methods
+from .rpc.protocols import Unknown
 from .rpc.report import stacks, status
 from .rpc.succession import Succession
 from .rpc.trust import fixed_directory, warn_of_others
@@ -343,17 +343,20 @@ class PluginServer(WatchedListener):
         return self._allowed.admits(request, self._pool.counts)
 
     def process_request(self, request: Any, _client_address: Any) -> None:
-        """Give a new client to the leader; Kong is told at once which process it talks to."""
+        """Give a new client to the leader; a client of MsgPack:1 is told later which process it talks to."""
         if self._pool.is_full():
             request.close()
             return
-        connection = Connection(request, self._pool.poller, MessagePack(self._methods))
-        connection.send(self._greeting)
+        codec = Unknown(self._methods, self._greeting)
+        connection = Connection(request, self._pool.poller, codec)
+        connection.half_since = monotonic()
         try:
             self._pool.add(connection)
         except (OSError, ValueError):
             self._supervise()
             raise
+        if self._pool.dozing:
+            self._pool.wake_clock()
 
     def _orphaned(self) -> None:
         _log.warning("the process that started this server is gone")

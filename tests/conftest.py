@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from support.client import TIMEOUT
+from support.protocols import PROTOCOLS, protocol_of
 
 from pluginserver import PluginServer, logs
 
@@ -24,6 +25,12 @@ def pytest_configure() -> None:
     interval = os.environ.get(SWITCH_INTERVAL)
     if interval:
         sys.setswitchinterval(float(interval))
+
+
+@pytest.fixture(params=PROTOCOLS)
+def protocol(request: pytest.FixtureRequest) -> str:
+    """The protocol in which Kong speaks: a test with it runs in both."""
+    return protocol_of(request)
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from pluginserver.testing import Gateway
 
 
 @pytest.fixture(params=["in-process", "embedded"])
-def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    with Gateway(request.param, root=ROOT) as gateway:
+def kong(request: pytest.FixtureRequest, protocol: str) -> Iterator[Gateway]:
+    with Gateway(request.param, root=ROOT, protocol=protocol) as gateway:
         yield gateway
 
 

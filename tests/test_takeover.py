@@ -16,6 +16,7 @@ from time import monotonic
 from typing import Any
 
 import pytest
+from support import protobuf
 from support.client import TIMEOUT, Client, Closed, Failed, pack
 from support.commands import MODULE, run, running
 from support.plugins import eventually, listens
@@ -24,6 +25,8 @@ from pluginserver import Kong, PluginServer
 from pluginserver.errors import LinkError, SocketInUseError
 from pluginserver.rpc import handover, link, succession, takeover
 from pluginserver.rpc.link import Link
+from pluginserver.rpc.protobuf.messages import encode
+from pluginserver.rpc.protobuf.wire import frame
 from pluginserver.runtime.connection import Connection
 
 PLUGIN = """
@@ -374,6 +377,60 @@ def test_an_event_goes_on_where_it_runs_until_it_ends(path: Path) -> None:
             eventually(lambda: new._methods.predecessor is None)
 
 
+class Bodies:
+    """Asks for the body, and sends it on."""
+
+    name, version, priority = "bodies", "1.0.0", 1
+
+    def access(self, kong: Kong) -> None:
+        kong.service.request.set_raw_body(kong.request.get_raw_body())
+
+
+@pytest.mark.parametrize("size", [10, 2_000_000])
+def test_an_event_of_protobuf_ends_in_the_old_server_and_then_its_connection_moves(
+    path: Path, size: int
+) -> None:
+    body = bytes(size)
+    with (
+        serving(path, Bodies) as old,
+        protobuf.Client(path) as client,
+        protobuf.Client(path) as idle,
+    ):
+        instance = client.start("bodies")
+        assert idle.play(instance)
+        asked = client.begin(instance)
+        assert asked == ("kong.request.get_raw_body", {})
+        with serving(path, Bodies) as new:
+            assert idle.play(instance)  # by the new server: the old one reads no call any more
+            assert not ended(old)
+            client.answer(asked[0], {"content": body})
+            assert client.asked() == ("kong.service.request.set_raw_body", {"v": body})
+            assert len(old._pool.connections) == 1
+            client.send(b"")
+            assert client.asked() is None
+            eventually(lambda: ended(old))
+            assert client.play(instance)
+            eventually(lambda: new._methods.predecessor is None)
+
+
+def test_a_long_answer_that_is_being_read_when_the_connections_move(path: Path) -> None:
+    body = bytes(4_000_000)
+    with serving(path, Bodies) as old, protobuf.Client(path) as client:
+        instance = client.start("bodies")
+        assert client.begin(instance) is not None
+        data = frame(encode("RawBodyResult", {"content": body}))
+        client.socket.sendall(data[:1_000_000])
+        eventually(lambda: any(one.lent for one in old._pool.connections.values()))
+        with serving(path, Bodies):
+            eventually(lambda: old._pool.moving is not None)
+            client.socket.sendall(data[1_000_000:])
+            assert client.asked() == ("kong.service.request.set_raw_body", {"v": body})
+            client.send(b"")
+            assert client.asked() is None
+            eventually(lambda: ended(old))
+            assert client.play(instance)
+
+
 def test_what_answers_a_ping_reaches_the_event_that_runs_in_the_old_server(path: Path) -> None:
     with serving(path, ping_interval=0.05) as old, Client(path) as client, Client(path) as other:
         instance = client.start("hops")
@@ -650,8 +707,8 @@ def test_who_has_just_taken_over_stays_unless_told_to_stop(
 
 
 def greet(listening: socket.socket) -> None:
-    """Greet two clients, and answer nothing."""
-    for _ in range(2):
+    """Greet three clients, and answer nothing."""
+    for _ in range(3):
         client, _ = listening.accept()
         with client, contextlib.suppress(OSError):
             client.sendall(pack([2, "serverPid", [1]]))

@@ -18,9 +18,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..errors import PluginError
-from ..plugins.plugin import Plugin
+from ..plugins.plugin import Plugin, Protocol
 from ..plugins.registry import Plugins
 
 
@@ -52,16 +53,38 @@ class Stdout:
             rest = rest[self._stream.write(rest) :]
 
 
-def as_json(plugins: Plugins, names: Sequence[str] = ()) -> bytes:
+def as_json(
+    plugins: Plugins, names: Sequence[str] = (), protocol: Protocol | None = None
+) -> bytes:
     """Describe plugins for ``pluginserver_*_query_cmd``: a JSON array of ``{Name, Phases, ...}``.
 
+    Kong speaks MsgPack:1 with what is described so; for ProtoBuf:1 the array is in an object that says it.
     Kong up to 3.8 takes every entry, Kong 3.9 and later only the first: ask for one name there.
 
     :param names: which, in this order; none for all that can be loaded.
-    :raises PluginError: when one of them cannot be described, or when all were asked for and every
-        one of them failed.
+    :param protocol: what Kong is to speak; default: what the plugins say.
+    :raises PluginError: when one of them cannot be described, when all were asked for and every one of
+        them failed, or when they say different protocols.
     """
-    return json.dumps([one.describe() for one in _wanted(plugins, names)]).encode() + b"\n"
+    wanted = list(_wanted(plugins, names))
+    shown: Any = [one.describe() for one in wanted]
+    if (protocol or _protocol(wanted)) == "protobuf":
+        shown = {"Protocol": "ProtoBuf:1", "Plugins": shown}
+    return json.dumps(shown).encode() + b"\n"
+
+
+def _protocol(plugins: Sequence[Plugin]) -> Protocol:
+    """What the plugins of one dump say.
+
+    :raises PluginError: when they do not agree.
+    """
+    first = {one.protocol: one.name for one in reversed(plugins)}
+    if len(first) > 1:
+        raise PluginError(
+            f"the plugins {first['msgpack']} (msgpack) and {first['protobuf']} (protobuf) say different"
+            " protocols, and a dump has one: dump each by its name, or say -protocol"
+        )
+    return next(iter(first), "msgpack")
 
 
 def as_msgpack(plugins: Plugins, name: str) -> bytes:

@@ -50,6 +50,9 @@ OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
 }
 """The flags that are options of a server: what stands for the value in the help, and how to read it."""
 
+PROTOCOLS: Final = ("msgpack", "protobuf")
+"""The protocols that Kong can be told to speak."""
+
 LISTS: Final = {"allow_user": "USER"}
 """Those that may be given more than once, and what stands for one value."""
 
@@ -137,7 +140,7 @@ def _dump(options: argparse.Namespace) -> None:
         if options.dump_plugin_info is not None:
             stdout.write(dump.as_msgpack(plugins, options.dump_plugin_info))
         else:
-            stdout.write(dump.as_json(plugins, options.dump or ()))
+            stdout.write(dump.as_json(plugins, options.dump or (), options.protocol))
 
 
 def _dump_itself(options: argparse.Namespace) -> None:
@@ -145,7 +148,7 @@ def _dump_itself(options: argparse.Namespace) -> None:
 
     logs.configure(options.log_level or "warning", options.log_format)
     with dump.Stdout() as stdout:
-        stdout.write(dump.as_json(_itself()))
+        stdout.write(dump.as_json(_itself(), (), options.protocol))
 
 
 def _itself() -> Plugins:
@@ -270,6 +273,12 @@ def _common(
         metavar="DIR",
         default=KONG_PREFIX,
         help=f"Kong's prefix, where the socket is; default: {KONG_PREFIX}",
+    )
+    parser.add_argument(
+        "--protocol",
+        metavar="PROTOCOL",
+        choices=PROTOCOLS,
+        help=f"what a dump tells Kong to speak, {' or '.join(PROTOCOLS)}; default: what the plugin says",
     )
     parser.add_argument("--socket", metavar="PATH", help=f"where to listen; default: {socket}")
     parser.add_argument(

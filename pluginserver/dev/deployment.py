@@ -213,15 +213,15 @@ class Deployment:
 
         :returns: why it cannot be on it; None when it is, or shall not be.
         """
-        name = entry.plugin.name
+        name, protocol = entry.plugin.name, entry.plugin.protocol
         off = name in self._settings.off
         error = None if off else _refusal(entry.plugin, config)
         if off or error is not None:
             self._take_off(entry)
         elif entry.binding is None:
-            entry.binding = self._gateway.bind(name, config)
+            entry.binding = self._gateway.bind(name, config, protocol=protocol)
         else:
-            entry.binding.info = describe(self._gateway.transport, name)
+            entry.binding.info = describe(self._gateway.transport, name, protocol)
             entry.binding.configure(**config)
         return error
 

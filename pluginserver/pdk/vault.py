@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import PDKError
 from ..events.callbacks import callback
+from ..spec.secrets import is_reference
 from .results import as_map
 from .values import check_text, to_lua_map
 
@@ -89,7 +90,7 @@ class Secret:
         ttl: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if reference is None and value is not None and _looks_like_reference(value):
+        if reference is None and value is not None and is_reference(value):
             value, reference = None, value
         self.reference = reference
         self.ttl = ttl
@@ -131,7 +132,3 @@ class Secret:
 
     def __repr__(self) -> str:
         return f"Secret({self.reference or '***'!r})"
-
-
-def _looks_like_reference(value: str) -> bool:
-    return value.startswith("{vault://") and value.endswith("}")

@@ -36,6 +36,7 @@ _CLASS_NAMES: Final = (
     "on_error",
     "threads",
     "request_timeout",
+    "protocol",
     "Schema",
     "protocols",
     "no_consumer",

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 OnError = Literal["close", "continue"]
 Threads = Literal["own", "shared"]
+Protocol = Literal["msgpack", "protobuf"]
 
 PARTS: Final = ("Plugin", "version", "priority")
 """What a module must define to be a plugin."""
@@ -95,6 +96,7 @@ class Plugin:
     :param schema: the whole schema, ``{"name": ..., "fields": [{"config": ...}]}``.
     :param on_error: whether the request is closed or goes on when a handler raises.
     :param request_timeout: seconds after which a request is refused; None for the server's own.
+    :param protocol: what Kong is told to speak with it.
     :param threads: ``"own"`` or ``"shared"`` when the module says itself where its events run.
     :param modtime: when its file was changed, in seconds since 1970; 0 when it has none.
     :param load_time: when it was loaded, in seconds since 1970.
@@ -110,6 +112,7 @@ class Plugin:
     on_error: OnError
     threads: Threads | None
     request_timeout: float | None
+    protocol: Protocol
     modtime: float
     load_time: float
     source: Path | str
@@ -178,7 +181,7 @@ def build(
     """Make a plugin of what a module defines, and judge it.
 
     :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
-        ``Schema``, ``on_error``, ``threads``, ``request_timeout`` and what
+        ``Schema``, ``on_error``, ``threads``, ``request_timeout``, ``protocol`` and what
         :func:`~pluginserver.schema.plugin_schema` takes.
     :param default_name: its name when the module gives none.
     :param source: where it comes from.
@@ -202,6 +205,7 @@ def build(
             on_error=_on_error(module.get("on_error", "close")),
             threads=_threads(module.get("threads")),
             request_timeout=_request_timeout(module.get("request_timeout")),
+            protocol=_protocol(module.get("protocol", "msgpack")),
             modtime=modtime,
             load_time=time.time(),
             source=source,
@@ -253,6 +257,12 @@ def _threads(threads: Any) -> Threads | None:
     if threads not in (None, "own", "shared"):
         raise PluginError(f'threads must be "own" or "shared", got {threads!r:.60}')
     return cast("Threads | None", threads)
+
+
+def _protocol(protocol: Any) -> Protocol:
+    if protocol not in ("msgpack", "protobuf"):
+        raise PluginError(f'protocol must be "msgpack" or "protobuf", got {protocol!r:.60}')
+    return cast(Protocol, protocol)
 
 
 def _request_timeout(seconds: Any) -> float | None:

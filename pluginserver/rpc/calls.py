@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..errors import PluginServerError
 from ..events.event import Event, Runners
@@ -79,18 +79,8 @@ class EventCall(Request[Context]):
         value: Any = None,
     ) -> EventCall:
         """Make one."""
-        # Spelt out: one is made for each RPC.
-        self: EventCall = new(EventCall)
-        self._unclaimed = [None]
-        self._raising = self.over = self.suspended = False
-        self.reply = b""
-        self.since = 0.0
-        self.ping = None
-        self.peer = peer
-        self.message_id = message_id
-        self.task = self.event = event
+        self = made(EventCall, peer, message_id, event, value)
         self.act = act
-        self.value = value
         return self
 
     def perform(self, context: Context) -> None:
@@ -168,6 +158,29 @@ class EventCall(Request[Context]):
         event = self.event
         event.outcome = event.handler.refusal(why)
         return replies.ended(packer(), self.message_id, event, event.outcome)
+
+
+K = TypeVar("K", bound=EventCall)
+
+
+def made(kind: type[K], peer: Peer, message_id: int, event: Event, value: Any) -> K:
+    """A call of one kind, without what only its kind has.
+
+    Spelt out, and calling nothing: one is made for each RPC.
+
+    :param value: as in :class:`EventCall`.
+    """
+    self = new(kind)
+    self._unclaimed = [None]
+    self._raising = self.over = self.suspended = False
+    self.reply = b""
+    self.since = 0.0
+    self.ping = None
+    self.peer = peer
+    self.message_id = message_id
+    self.task = self.event = event
+    self.value = value
+    return self
 
 
 class EventPong(Pong[Context]):

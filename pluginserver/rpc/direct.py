@@ -23,7 +23,7 @@ from ..events.outcome import RETURNED
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Peer
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
-from .calls import LARGE, Context, EventCall, new
+from .calls import LARGE, Context, EventCall, made
 from .methods import Methods
 
 _STEPS: Final = STEPS - {STEP_ERROR}
@@ -102,18 +102,7 @@ def read(methods: Methods, peer: Peer, data: bytes) -> EventCall | None:
                 return None
     except Exception:
         return None
-    # Spelt out: one is made for each RPC.
-    self: DirectCall = new(DirectCall)
-    self._unclaimed = [None]
-    self._raising = self.over = self.suspended = False
-    self.reply = b""
-    self.since = 0.0
-    self.ping = None
-    self.peer = peer
-    self.message_id = message_id
-    self.task = self.event = event
-    self.value = value
-    return self
+    return made(DirectCall, peer, message_id, event, value)
 
 
 def _begin(methods: Methods, argument: dict[Any, Any]) -> Event | None:
@@ -127,7 +116,7 @@ def _begin(methods: Methods, argument: dict[Any, Any]) -> Event | None:
     handler = methods.find(number, phase)
     if handler is None:
         return None
-    event = methods.begin(handler)
+    event = methods.enter(handler, methods.ended)
     if handler.closed or methods.turn_away is not None:
         event.end()
         return None

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import msgpack
 
-from ..runtime.connection import ProtocolError
+from ..runtime.codec import ProtocolError
 from . import pieces
 from .scan import Large, Limits, ScanError, Scanner
 from .shown import shown

@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
-from ..errors import ConfigError, RPCError
+from ..errors import ConfigError, InstanceError, RPCError
 from ..events.event import Event, Handler
 from ..events.placement import Placement
 from ..logs import get_logger
@@ -392,6 +392,6 @@ def _configured(plugin: Plugin, config: str | bytes, refused: ConfigError) -> Co
         raise refused from None
 
 
-def none(instance_id: object) -> RPCError:
+def none(instance_id: object) -> InstanceError:
     """The error for an id that there is no instance of, in the words that Kong looks for."""
-    return RPCError(f"No plugin instance {shown(instance_id, 40)}")
+    return InstanceError(f"No plugin instance {shown(instance_id, 40)}")

@@ -5,6 +5,8 @@ A mistake that leaves the rest of the connection readable is answered here; the 
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..errors import RPCError
 from ..runtime.requests import Peer, Request
 from . import replies
@@ -21,6 +23,9 @@ class MessagePack(Decoder):
     """
 
     __slots__ = ("_methods",)
+
+    task: Final = None
+    """No event has a connection to itself: its steps come on any."""
 
     def __init__(self, methods: Methods) -> None:
         super().__init__()

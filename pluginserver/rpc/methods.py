@@ -84,11 +84,12 @@ class Methods:
     ) -> None:
         self._plugins = plugins
         self._instances = instances
-        self._tasks = tasks
-        self.claim: Callable[[int, None], Any] = tasks.waiting.pop
+        self.tasks: Final = tasks
+        """The events that wait for a step, and those that run."""
+        self.claim: Final[Callable[[int, None], Any]] = tasks.waiting.pop
         """Takes an event that waits for a step; the second argument is what comes of none."""
-        self.find = instances.find
-        self._ended = ended
+        self.find: Final = instances.find
+        self.ended: Final = ended
         self._clients = clients
         self._fixed_directory = fixed_directory
         self.turn_away: Callable[[Event], str] | None = None
@@ -134,9 +135,7 @@ class Methods:
         if method == TAKE_OVER and self.take_over is not None:
             self.take_over(peer, message_id, argument)
             return None
-        if method == names.START_INSTANCE:
-            return Control(peer, message_id, partial(self._start_instance, peer.pid), argument)
-        function = self._control.get(method) if type(method) is str else None
+        function = self.control(method, peer.pid) if type(method) is str else None
         if function is None:
             raise _no_method(method)
         return Control(peer, message_id, function, argument)
@@ -147,28 +146,57 @@ class Methods:
         if type(phase) is not str or len(phase) > MAX_NAME:
             phase = _string("EventName", phase)
         try:
-            handler = self._instances.handler(instance_id, phase)
+            event = self.begin(instance_id, phase, self.ended)
         except TypeError:
             _integer("InstanceId", instance_id)
             raise
-        event = self.begin(handler)
         call = EventCall.of(peer, message_id, event)
         if self.turn_away is not None:
             peer.send(call.refusal(self.turn_away(event)))
             event.end()
             return None
-        if handler.closed:
-            event.end()
-            raise none(instance_id)
         return call
 
-    def begin(self, handler: Handler) -> Event:
-        """A new event; look at ``handler.closed`` afterwards."""
+    def begin(
+        self, instance_id: int, phase: str, ended: Callable[[Event], object] | None
+    ) -> Event:
+        """Make the event that a client begins; nothing is run yet.
+
+        :param ended: told when it is over, on the thread that owned it.
+        The caller asks :attr:`turn_away` afterwards; while that is set an instance that is closed is as good
+        as another.
+
+        :raises InstanceError: when there is no such instance, or it is retired, once.
+        :raises RPCError: when it has no handler for that phase.
+        :raises TypeError: for an argument that cannot be a key.
+        """
+        handler = self._instances.handler(instance_id, phase)
+        event = self.enter(handler, ended)
+        if handler.closed and self.turn_away is None:
+            event.end()
+            raise none(instance_id)
+        return event
+
+    def enter(self, handler: Handler, ended: Callable[[Event], object] | None) -> Event:
+        """Make an event and put it among those of its handler; whether that is ``closed`` is to be looked at
+        afterwards.
+
+        :param ended: as in :meth:`begin`.
+        """
         event = new(Event)
-        Event.__init__(event, self._next_event_id(), handler, self._ended)
+        Event.__init__(event, self._next_event_id(), handler, ended)
         handler.events[event] = None
         handler.used = True
         return event
+
+    def control(self, method: str, pid: int) -> Callable[[Any], Any] | None:
+        """What does the work of a method that is about no event; None when there is no such method.
+
+        :param pid: the process that asks; 0 when the system does not show it.
+        """
+        if method == names.START_INSTANCE:
+            return partial(self._start_instance, pid)
+        return self._control.get(method)
 
     def _step(
         self, peer: Peer, message_id: int, method: Any, argument: dict[Any, Any]
@@ -179,10 +207,10 @@ class Methods:
             _integer("EventId", event_id)
         event: Event | None = self.claim(event_id, None)
         if event is None:
-            pinged = self._tasks.pinged.pop(event_id, None)
+            pinged = self.tasks.pinged.pop(event_id, None)
             if pinged is not None:
                 return EventPong(peer, message_id, pinged)
-            if self._tasks.is_running(event_id):
+            if self.tasks.is_running(event_id):
                 raise RPCError(f"event {event_id} is running: it does not wait for a step")
             if self.predecessor is not None and self.predecessor.forward(
                 peer, message_id, method, argument

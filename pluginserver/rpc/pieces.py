@@ -38,7 +38,7 @@ def _escape(error: UnicodeError) -> tuple[bytes, int]:
     text = error.object
     if len(text) >= PIECE:
         raise LongText
-    return b"".join(_escaped(text, error.start)), len(text)
+    return b"".join(escaped(text, error.start)), len(text)
 
 
 codecs.register_error(ERRORS, _escape)
@@ -67,7 +67,7 @@ def _encoded(pack: Callable[[Any], bytes], value: Any, depth: int) -> Iterator[b
     if depth > DEPTH:
         raise ValueError("recursion limit exceeded")
     if type(value) is str and len(value) >= PIECE:
-        pieces = [*_escaped(value)]
+        pieces = [*escaped(value)]
         yield b"\xdb" + sum(map(len, pieces)).to_bytes(4, "big")
         yield from pieces
     elif isinstance(value, dict):
@@ -83,7 +83,7 @@ def _encoded(pack: Callable[[Any], bytes], value: Any, depth: int) -> Iterator[b
         yield pack(value)
 
 
-def _escaped(text: str, begin: int = 0) -> Iterator[bytes]:
+def escaped(text: str, begin: int = 0) -> Iterator[bytes]:
     """The UTF-8 of a text from ``begin`` on, in pieces."""
     for start in range(begin, len(text), STEP):
         try:

@@ -27,7 +27,8 @@ from .. import logs
 from ..errors import LinkError, PluginServerError, RPCError, SocketInUseError
 from ..events.outcome import describe
 from ..plugins.registry import Plugins
-from ..runtime.connection import Connection, ProtocolError
+from ..runtime.codec import ProtocolError
+from ..runtime.connection import Connection
 from ..runtime.pool import ThreadPool
 from ..runtime.requests import Peer
 from . import replies
@@ -36,8 +37,8 @@ from .clients import Clients
 from .frames import packer
 from .instances import Instances
 from .link import TAKE_OVER, VERSION, Link, user_of
-from .messagepack import MessagePack
 from .methods import Methods
+from .protocols import Unknown
 
 ANSWER: Final = 2.0
 """Seconds that the old server gets to answer: one that needs longer cannot be relied on for the rest."""
@@ -185,7 +186,7 @@ class Takeover:
 
     def _add(self, sock: socket.socket, unhandled: bytes, unsent: bytes) -> None:
         pool = self._pool
-        connection = Connection(sock, pool.poller, MessagePack(self._methods))
+        connection = Connection(sock, pool.poller, Unknown(self._methods, b""))
         try:
             connection.restore(unhandled, unsent)
             pool.add(connection)

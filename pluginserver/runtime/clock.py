@@ -22,7 +22,7 @@ from ..logs import Repeats
 from .connection import Connection
 from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN
 from .pings import cancel_kept
-from .pool import ThreadPool
+from .pool import CLOSED, ThreadPool
 from .requests import SHUTDOWN, C, Ping, Request, Work
 from .switch_interval import LONG, SwitchInterval, cpu_time
 from .thread import PoolThread
@@ -200,7 +200,7 @@ class Clock(Generic[C]):
         """
         pool = self._pool
         for request in list(pool.in_flight):
-            why = pool.refusing or self._overdue(request, now)
+            why = CLOSED if request.pointless else pool.refusing or self._overdue(request, now)
             if why is not None:
                 self._refuse(request, why)
             else:
@@ -208,7 +208,7 @@ class Clock(Generic[C]):
         self._enforce_budgets()
         timeout = pool.options.callback_timeout
         for pinged in list(pool.pinged.values()):
-            if pinged.ping is not None and now - pinged.ping.sent > timeout:
+            if pinged.ping is not None and (pinged.pointless or now - pinged.ping.sent > timeout):
                 self._unanswered(pinged, pinged.ping)
         for task in list(pool.waiting.values()):
             if now - task.since > timeout:

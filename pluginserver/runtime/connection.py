@@ -23,10 +23,11 @@ import threading
 from collections import deque
 from itertools import islice
 from time import monotonic
-from typing import Any, Final, Generic, NamedTuple, Protocol
+from typing import Final, Generic, NamedTuple
 
+from .codec import Codec, ProtocolError
 from .processes import peer_process
-from .requests import C, Request
+from .requests import C, Request, Task
 
 READ_SIZE: Final = 65_536
 """Bytes: one read empties a Unix socket's usual buffer of many small requests."""
@@ -39,50 +40,6 @@ LARGE: Final = 256 * 1024
 
 VIEWS: Final = 64
 """Replies that are sent in one call."""
-
-
-class ProtocolError(ValueError):
-    """The client sent what its codec cannot understand: the connection is of no more use."""
-
-
-class Codec(Protocol[C]):
-    """What the bytes of one connection mean."""
-
-    held: Any
-    """What is left when a request was given out; None for nothing."""
-
-    def feed(self, data: bytes) -> None:
-        """Take what arrived.
-
-        :raises ProtocolError: when it can be no part of a request.
-        """
-
-    def pending(self) -> int:
-        """How many bytes there are of requests that have not been given out."""
-
-    def direct(self, peer: Connection[C], data: bytes) -> Request[C] | None:
-        """The request that ``data`` is: one about a task, alone and whole, with nothing before it.
-
-        :param data: what arrived.
-        :returns: None for anything else: then nothing was done, and ``data`` is to be fed.
-        """
-
-    def prepare(self) -> bool:
-        """Decode the next request, if it has arrived whole: :meth:`request` then gives it out at once.
-
-        :raises ProtocolError: when nobody can tell where the next request begins.
-        """
-
-    def request(self, peer: Connection[C]) -> Request[C] | None:
-        """The next request that has arrived whole, None until more is fed.
-
-        What cannot be a request but leaves the rest readable is answered here.
-
-        :raises ProtocolError: when nobody can tell where the next request begins.
-        """
-
-    def unhandled(self) -> bytes:
-        """What was fed and has become no request yet."""
 
 
 class Detached(NamedTuple):
@@ -276,8 +233,8 @@ class Connection(Generic[C]):
             return None
         if self._failure is not None:
             raise self._failure
-        codec = self._codec
-        request = codec.request(self)
+        request = self._codec.request(self)
+        codec = self._codec  # it may have had another one take its place
         if request is not None:
             self._open.append(None)
             self.half_since = 0.0
@@ -298,8 +255,19 @@ class Connection(Generic[C]):
 
     @property
     def at_rest(self) -> bool:
-        """Whether no request of it is being worked on, and no worker has it; the leader only."""
-        return not self._open and not self.lent
+        """Whether no request of it is being worked on, and neither a task nor a worker has it; the leader
+        only."""
+        return not self._open and not self.lent and self._codec.task is None
+
+    @property
+    def task(self) -> Task | None:
+        """What has the connection to itself; None while nothing has."""
+        return self._codec.task
+
+    def use(self, codec: Codec[C]) -> None:
+        """Have another codec from now on, which has got all that arrived; called by the one in use, in its
+        :meth:`Codec.request`."""
+        self._codec = codec
 
     def send(self, data: bytes, asked: int = 0) -> bool:
         """Send a frame.

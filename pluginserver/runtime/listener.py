@@ -46,7 +46,7 @@ PAUSE: Final = 1.0
 """Seconds between two tries when resources are missing."""
 
 ANSWER_TIME: Final = 2.0
-"""Seconds in which a server that lives greets a new client, however busy it is."""
+"""Seconds in which a server that lives answers a client that has left, however busy it is."""
 
 RETRY: Final = 0.02
 """Seconds between two tries to get an answer."""
@@ -346,9 +346,10 @@ class _Unused(socketserver.BaseRequestHandler):
 
 
 def _is_served(path: Path) -> bool:
-    """Whether somebody greets who connects: a socket may be held by a process that does not serve it.
+    """Whether somebody answers who connects: a socket may be held by a process that does not serve it.
 
-    Who closes the connection instead is a server too: one that has as many clients as it takes.
+    A server closes the connection of a client that says nothing and will say nothing.  So does one that is
+    about to end, but not twice.
     """
     deadline = time.monotonic() + ANSWER_TIME
     served = False
@@ -357,9 +358,12 @@ def _is_served(path: Path) -> bool:
             probe.settimeout(rest)
             try:
                 probe.connect(os.fspath(path))
-                served = True
-                if probe.recv(1):
+                with contextlib.suppress(OSError):  # it has closed it already
+                    probe.shutdown(sockets.SHUT_WR)
+                probe.recv(1)
+                if served:
                     return True
+                served = True
             except (ConnectionRefusedError, FileNotFoundError):
                 return False
             except TimeoutError:

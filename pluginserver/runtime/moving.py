@@ -3,7 +3,8 @@
 Rules kept here:
 
 * all of it is done by the leader, between two requests: nobody else reads a connection;
-* from the first moment on nothing more is read here, so that what comes is handled there;
+* from the first moment on nothing more is read here, so that what comes is handled there, but from a
+  connection that a task has to itself, which moves when that is over;
 * who answers counts the answer before looking whether connections are moving, and the leader says that they
   are before it looks at the counts: no connection is overlooked.
 """
@@ -48,7 +49,7 @@ class Mover(Generic[C]):
         for connection in list(pool.connections.values()):
             if connection.at_rest:
                 at_rest.append(connection)
-            else:
+            elif connection.task is None:
                 connection.pause()
         self._move(at_rest)
 

@@ -119,6 +119,9 @@ from .thread import PoolThread
 GONE: Final = "its client went without reading the callback"
 """Why a task is abandoned whose callback reached nobody."""
 
+CLOSED: Final = "Kong has closed its connection"
+"""The same for one that had a connection to itself."""
+
 IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
 
@@ -173,7 +176,16 @@ class ThreadPool(Polled[C]):
 
     def drop(self, connection: Connection[C]) -> None:
         """Close a connection; the leader only, or before the leader knows of it."""
+        own = connection.task
+        # Looked at before: when it is closed the clock refuses what runs.
+        runs = own is not None and own.id not in self.waiting and self.is_running(own.id)
         super().drop(connection)
+        if own is not None:
+            if runs:
+                self.tell_abandoned(CLOSED)
+            else:
+                self.abandon(own, CLOSED)
+            return
         task = self.waiting.get(connection.asked) if connection.reset else None
         if task is not None and task.peer is connection:
             self.abandon(task, GONE)

@@ -197,6 +197,11 @@ class Request(Work, Generic[C]):
         self.since = 0.0
         """When it was given to another thread than the leader, on the monotonic clock; 0.0 if it was not."""
 
+    @property
+    def pointless(self) -> bool:
+        """Whether its client is gone, and nobody else will wait for the answer; any thread."""
+        return False
+
     def perform(self, context: C) -> None:
         """Run a slice of code that is not ours, and set ``reply`` and ``suspended``.
 

@@ -12,7 +12,8 @@ import threading
 from time import monotonic
 from typing import Any, Final
 
-from .connection import READABLE, WRITABLE, Connection, ProtocolError
+from .codec import ProtocolError
+from .connection import READABLE, WRITABLE, Connection
 from .interrupts import Cancelled
 from .pings import ponged
 from .pool import ThreadPool
@@ -170,7 +171,7 @@ class Worker(SlicingThread[C]):
                 continue
             if connection.gone:
                 pool.drop(connection)
-            elif pool.moving is not None:
+            elif pool.moving is not None and connection.task is None:
                 pool.moving(connection)
             else:
                 connection.resume()

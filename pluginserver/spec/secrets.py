@@ -31,6 +31,11 @@ _HEAD: Final = 8
 _HELD: Final = ("elements", "keys", "values")
 
 
+def is_reference(text: str) -> bool:
+    """Whether a text looks like a reference to a vault: Kong looks at its two ends only."""
+    return text.startswith("{vault://") and text.endswith("}")
+
+
 def is_secret(attributes: Mapping[str, Any]) -> bool:
     """Whether a field with these attributes is a secret as a whole."""
     return any(attributes.get(mark) for mark in MARKS)

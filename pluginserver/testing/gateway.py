@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, TypeVar, overload
 from uuid import uuid4
 
+from ..spec.protocols import ON_THE_WIRE
 from .kong.client import KongClient
 from .kong.configuration import complete
 from .kong.faults import Faults
@@ -78,6 +79,9 @@ class Gateway:
     :param raise_bugs: let :meth:`request` and its like raise :class:`PluginBug` when a plugin did
         something that fails behind Kong.
     :param keep: how many exchanges and log lines are remembered.
+    :param protocol: the protocol in which all plugins are served, ``"msgpack"`` or ``"protobuf"``; None for
+        the one that each plugin asks for, by ``protocol`` in its module.
+    :raises GatewayError: when there is no such server or protocol.
     """
 
     quirks = _OfNode[Quirks]()
@@ -127,7 +131,12 @@ class Gateway:
         timeout: float = READ_TIMEOUT,
         raise_bugs: bool = True,
         keep: int = KEPT,
+        protocol: str | None = None,
     ) -> None:
+        if protocol is not None and protocol not in ON_THE_WIRE:
+            raise GatewayError(f"{protocol!r} is not a protocol: say {' or '.join(ON_THE_WIRE)}")
+        self.protocol = protocol
+        """The protocol in which plugins are served; None for the one that each asks for."""
         self.node = Node(quirks, keep)
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
@@ -177,12 +186,14 @@ class Gateway:
         route: Entity | None = None,
         service: Entity | None = None,
         consumer: Entity | None = None,
+        protocol: str | None = None,
     ) -> Binding:
         """Put a plugin on any combination of route, service and consumer.
 
+        :param protocol: in which it is served; None for the gateway's :attr:`protocol`.
         :raises GatewayError: as :meth:`plugin`; also when the plugin is there already.
         """
-        info = describe(self.transport, self.transport.load(source))
+        info = describe(self.transport, self.transport.load(source), protocol or self.protocol)
         binding = Binding(self, info, complete(info, config or {}), route, service, consumer)
         if any(one.name == info.name and one.scope == binding.scope for one in self.bindings):
             raise GatewayError(
@@ -307,6 +318,12 @@ class Gateway:
         return State(self.node, exchange)
 
     def _serve(self, state: State, respond: Callable[[Response], None] | None = None) -> Exchange:
+        try:
+            return self._run(state, respond)
+        finally:
+            state.end()
+
+    def _run(self, state: State, respond: Callable[[Response], None] | None) -> Exchange:
         exchange = state.exchange
         cycle = RequestCycle(self.node, self._client, state)
         self.node.notify("request", exchange, exchange)

@@ -10,7 +10,8 @@
 Rules kept here:
 
 * the marker ``kong`` says how the fixture is made, the closest one for each setting; the command line
-  (``--kong-server``) overrules the marker's ``server``, the ini file stands behind both;
+  (``--kong-server``, ``--kong-protocol``) overrules the marker's ``server`` and ``protocol``, the ini file
+  stands behind both;
 * paths of plugins are relative to pytest's root directory;
 * when a test fails, the transcript of its requests is a section of the report;
 * loaded plugins, and embedded servers, are kept for the next test: what a test sees of them is new,
@@ -41,19 +42,29 @@ _LIBRARY: Final[pytest.StashKey[Library]] = pytest.StashKey()
 _HOSTS: Final[pytest.StashKey[dict[Path, Host]]] = pytest.StashKey()
 
 _MARKER: Final = (
-    "kong(server=..., timeout=..., raise_bugs=..., root=..., **quirks): how the fixture kong is made. "
-    "server: in-process, embedded, socket:PATH, command:LINE; quirks: see pluginserver.testing.Quirks"
+    "kong(server=..., protocol=..., timeout=..., raise_bugs=..., root=..., **quirks): how the fixture "
+    "kong is made. server: in-process, embedded, socket:PATH, command:LINE; protocol: msgpack, protobuf; "
+    "quirks: see pluginserver.testing.Quirks"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--kong-server`` and the ini settings ``kong_server`` and ``kong_timeout``."""
+    """Add ``--kong-server``, ``--kong-protocol``, and the ini settings behind the fixture."""
     group = parser.getgroup("kong", "plugins for Kong")
     group.addoption(
         "--kong-server",
         metavar="SERVER",
         help="run all tests with the fixture kong against: in-process, embedded, socket:PATH, "
         "command:LINE",
+    )
+    group.addoption(
+        "--kong-protocol",
+        metavar="PROTOCOL",
+        help="run all tests with the fixture kong in this protocol: msgpack, protobuf",
+    )
+    parser.addini(
+        "kong_protocol",
+        "the protocol of the fixture kong: msgpack or protobuf; default: the one that each plugin asks for",
     )
     parser.addini("kong_server", "the plugin server of the fixture kong", default="in-process")
     parser.addini("kong_timeout", "seconds that a plugin may take to answer", default=str(TIMEOUT))
@@ -94,15 +105,17 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     config = request.config
     settings: dict[str, Any] = {
         "server": config.getini("kong_server"),
+        "protocol": config.getini("kong_protocol") or None,
         "timeout": float(config.getini("kong_timeout")),
         "root": "",
         "raise_bugs": True,
     }
     for mark in reversed(list(request.node.iter_markers("kong"))):
         settings.update(mark.kwargs)
-    chosen = config.getoption("--kong-server")
-    if chosen:
-        settings["server"] = chosen
+    for name in ("server", "protocol"):
+        chosen = config.getoption(f"--kong-{name}")
+        if chosen:
+            settings[name] = chosen
     return settings
 
 
@@ -117,9 +130,10 @@ def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     root = request.config.rootpath / settings.pop("root")
     timeout = settings.pop("timeout")
     raise_bugs = settings.pop("raise_bugs")
+    protocol = settings.pop("protocol")
     quirks = Quirks(**settings)
     transport = _transport(request.config, server, root, quirks, timeout)
-    with Gateway(transport, quirks=quirks, raise_bugs=raise_bugs) as gateway:
+    with Gateway(transport, quirks=quirks, raise_bugs=raise_bugs, protocol=protocol) as gateway:
         request.node.stash[_GATEWAY] = gateway
         yield gateway
 

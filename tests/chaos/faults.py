@@ -52,9 +52,9 @@ class Target:
         self.files = 0
 
     def client(self) -> Client:
-        """A new connection, which was greeted."""
+        """A new connection, on which something was answered."""
         client = Client(self.server.socket)
-        client.frame()
+        client.call("plugin.GetStatus", None)
         return client
 
     @contextmanager

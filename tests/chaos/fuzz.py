@@ -1,9 +1,10 @@
 """Fuzzes the way from bytes to replies with atheris, which follows the code's branches.
 
 ``python -m chaos.fuzz SECONDS [CORPUS]`` in ``tests``; where atheris cannot be had it says so and ends with
-0.  What is fuzzed is the codec, the methods and the events, on one thread, without a socket; what a crash
+0.  What is fuzzed is the codecs, the methods and the events, on one thread, without a socket; what a crash
 was made of is written to the current directory.  The corpus, a directory that is kept for the next time when
-it is named, begins with the frames that Kong's own client sends.
+it is named, begins with the frames that Kong's own client sends.  Each input is fed to the codecs of both
+protocols.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Peer:
     def __init__(self) -> None:
         self.sent: list[bytes] = []
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes, asked: int = 0) -> None:
         self.sent.append(data)
 
 
@@ -49,7 +50,7 @@ class Tasks:
 
 
 class Harness:
-    """Feeds inputs to a codec of a server's, and looks at what comes back."""
+    """Feeds inputs to the codecs of a server, and looks at what comes back."""
 
     def __init__(self) -> None:
         from pluginserver import PDKError
@@ -67,7 +68,7 @@ class Harness:
                 answer = None
                 for _ in range(3):
                     try:
-                        answer = callback("kong.test", answer)
+                        answer = callback("kong.log.err", str(answer))
                     except PDKError as error:
                         answer = str(error)
 
@@ -75,23 +76,38 @@ class Harness:
         self._plugins = Plugins([Fuzzed], entry_points=False)
         self._plugins.load()
         self._context = Context()
+        self.callbacks = 0
+        """How often a handler has asked for something."""
 
     def __call__(self, data: bytes) -> None:
         """Try one input."""
-        from pluginserver.rpc.instances import Instances
         from pluginserver.rpc.messagepack import MessagePack
+        from pluginserver.rpc.protobuf.codec import ProtoBuf
+
+        for reply in self._served(MessagePack, data):
+            self._look(reply)
+        replies = b"".join(self._served(ProtoBuf, data))
+        while replies:
+            size = int.from_bytes(replies[:4], "little")
+            assert size <= len(replies) - 4
+            replies = replies[4 + size :]
+
+    def _served(self, kind: Any, data: bytes) -> list[bytes]:
+        """What a server sends to a client that has sent these bytes."""
+        from pluginserver.rpc.clients import UNSEEN
+        from pluginserver.rpc.instances import Instances
         from pluginserver.rpc.methods import Methods
-        from pluginserver.runtime.connection import ProtocolError
+        from pluginserver.runtime.codec import ProtocolError
 
         instances = Instances(lambda _event, _error: None, lambda _what, _function: None)
-        instances.start(self._plugins.get("fuzzed"), "{}")
+        instances.start_again(self._plugins.get("fuzzed"), "{}", 1, 0, UNSEEN)
         tasks, peer = Tasks(), Peer()
-        codec = MessagePack(Methods(self._plugins, instances, tasks, fixed_directory="fuzzing"))
+        codec = kind(Methods(self._plugins, instances, tasks, fixed_directory="fuzzing"))
         try:
             for half in (data[: len(data) // 2], data[len(data) // 2 :]):
                 codec.feed(half)
                 for _ in range(EVENTS):
-                    request: Any = codec.request(peer)  # type: ignore[arg-type]
+                    request: Any = codec.request(peer)
                     if request is None:
                         break
                     self._perform(request, peer, tasks)
@@ -100,14 +116,14 @@ class Harness:
         for event in tasks.waiting.values():
             event.cancel("the input is over")
             event.end()
-        for reply in peer.sent:
-            self._look(reply)
+        return peer.sent
 
     def _perform(self, request: Any, peer: Peer, tasks: Tasks) -> None:
         request.perform(self._context)
         peer.send(request.reply)
         event = request.task
         if request.suspended:
+            self.callbacks += 1
             tasks.waiting[event.id] = event
         elif event is not None:
             event.end()

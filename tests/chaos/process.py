@@ -116,7 +116,7 @@ class Server:
         while True:
             try:
                 with Client(self.socket) as client:
-                    client.frame()
+                    client.call("plugin.GetStatus", None)
                 break
             except Exception:
                 if process.poll() is not None or monotonic() > deadline:

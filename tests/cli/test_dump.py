@@ -84,6 +84,28 @@ def test_some_in_the_order_asked_for(plugins: Path) -> None:
     assert done.returncode == 0
 
 
+def test_the_protocol_is_what_the_plugin_says_or_the_flag(plugins: Path) -> None:
+    (plugins / "new.py").write_text(GREET + "protocol = 'protobuf'\n", encoding="utf-8")
+    told = {"Protocol": "ProtoBuf:1", "Plugins": [greet("new")]}
+    assert json.loads(dump(plugins, "-dump", "new").stdout) == told
+    assert json.loads(dump(plugins, "-dump", "new", "-protocol", "msgpack").stdout) == [
+        greet("new")
+    ]
+    done = dump(plugins, "-dump", "greet", "-protocol=protobuf")
+    assert json.loads(done.stdout) == {"Protocol": "ProtoBuf:1", "Plugins": [greet("greet")]}
+
+
+def test_plugins_that_say_different_protocols_are_not_dumped_together(plugins: Path) -> None:
+    (plugins / "new.py").write_text(GREET + "protocol = 'protobuf'\n", encoding="utf-8")
+    done = dump(plugins, "-dump")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.decode() == (
+        "pluginserver: the plugins greet (msgpack) and new (protobuf) say different protocols, and a dump"
+        " has one: dump each by its name, or say -protocol\n"
+    )
+    assert dump(plugins, "-dump", "-protocol", "msgpack").returncode == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -141,6 +163,7 @@ def test_stdout_holds_the_dump_alone(plugins: Path, arguments: list[str]) -> Non
         ("broken", "import nosuchmodule\nPlugin = None", b"nosuchmodule"),
         ("wrong", GREET.replace("priority = 7", "priority = 'high'"), b"priority"),
         ("worse", "import sys; sys.exit('Plugin')", b"SystemExit"),
+        ("old", GREET + "protocol = 'http'", b'protocol must be "msgpack" or "protobuf"'),
     ],
 )
 def test_what_cannot_be_described_is_an_error(

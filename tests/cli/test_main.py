@@ -174,8 +174,8 @@ def test_a_signal_ends_the_server_and_leaves_nothing(
         path = prefix / "python_pluginserver.sock"
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         with Client(path) as client:
-            assert client.frame() == [2, "serverPid", server.process.pid]
             assert client.call("plugin.GetPluginInfo", "ask")["Version"] == "1.0.0"
+            assert client.notifications == [[2, "serverPid", server.process.pid]]
             server.signal(number)
             assert server.end() == 0
             with pytest.raises(Closed):
@@ -255,7 +255,8 @@ def test_a_socket_that_is_served_is_left_alone(plugins: Path, prefix: Path) -> N
         line = refused(*arguments)
         assert f"another server is listening on {prefix}/python_pluginserver.sock" in line
         with Client(prefix / "python_pluginserver.sock") as client:
-            assert client.frame()[2] == server.process.pid
+            client.call("plugin.GetStatus", None)
+            assert client.notifications == [[2, "serverPid", server.process.pid]]
 
 
 def test_a_stale_socket_is_replaced(plugins: Path, prefix: Path) -> None:

@@ -87,6 +87,18 @@ def test_a_request_runs_through_the_plugins_to_the_echo(plugins: Path) -> None:
     assert "\x1b" not in told
 
 
+def test_a_plugin_is_served_in_the_protocol_that_its_module_names(plugins: Path) -> None:
+    secret = 'kong.vault.get("{vault://env/a}")'
+    text = HELLO.replace("self.message)", f"str({secret}))")
+    (plugins / "hello.py").write_text(text)
+    with dev(plugins) as gateway:
+        assert gateway.request("GET", "/").header("x-hello") == "None"
+    (plugins / "hello.py").write_text(f'protocol = "protobuf"\n{text}')
+    with dev(plugins) as gateway:
+        assert gateway.request("GET", "/").status == 500
+        gateway.screen.wait_for("Kong's ProtoBuf:1 has no kong.vault.get")
+
+
 def test_bytes_pass_in_both_directions(plugins: Path, upstream: str) -> None:
     (plugins / "odd.py").write_text(
         HELLO.replace(

@@ -14,6 +14,7 @@ from pluginserver import PDKError
 from pluginserver.events.callbacks import callback, finish
 from pluginserver.plugins.registry import Plugins
 from pluginserver.rpc.calls import Context
+from pluginserver.rpc.clients import UNSEEN
 from pluginserver.rpc.instances import Instances
 from pluginserver.rpc.messagepack import MessagePack
 from pluginserver.rpc.methods import Methods
@@ -73,7 +74,9 @@ class Served:
         instances = Instances(lambda _event, _error: None, lambda _what, function: function())
         self.pool = ThreadPool(lambda p, n, g: Worker(p, n, g, Context()), "t", Options())
         self.ended: list[int] = []
-        methods = Methods(plugins, instances, self.pool, lambda event: self.ended.append(event.id))
+        self.methods = methods = Methods(
+            plugins, instances, self.pool, lambda event: self.ended.append(event.id)
+        )
         methods._next_event_id = itertools.count(1).__next__
         self.worker = Worker(self.pool, "t", "events", Context())
         self.worker.leadership.acquire()
@@ -82,8 +85,7 @@ class Served:
         self.client.settimeout(0)
         self.connection = Connection(server, self.pool.poller, codec(methods))
         self.pool.add(self.connection)
-        instance = instances.start(plugins.get("obeys"), "{}")
-        instances._by_id[INSTANCE] = instance
+        instances.start_again(plugins.get("obeys"), "{}", INSTANCE, 0, UNSEEN)
 
     def fed(self, data: bytes) -> bytes | None:
         """What is answered; None when the connection was closed."""
@@ -201,3 +203,20 @@ def test_the_frames_of_kongs_client_go_the_short_way() -> None:
         assert noted.ended == [1]
     finally:
         noted.close()
+
+
+def test_an_instance_that_is_closed_as_its_event_begins() -> None:
+    served = Served(MessagePack)
+    begin = msgpack.packb(
+        [0, 1, "plugin.HandleEvent", [{"InstanceId": INSTANCE, "EventName": "access"}]]
+    )
+    try:
+        handler = served.methods.find(INSTANCE, "access")
+        assert handler is not None
+        handler.closed = True
+        assert b"No plugin instance" in (served.fed(begin) or b"")
+        served.methods.turn_away = lambda _event: "it stops"
+        assert b"kong.response.error" in (served.fed(begin) or b"")
+        assert not handler.events
+    finally:
+        served.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.client import TIMEOUT, Client, Failed
+from support.client import TIMEOUT, Client, Failed, pack
 from support.commands import MODULE, running
 from support.users import STRANGER, as_user, only_root
 
@@ -29,11 +29,15 @@ class Waits:
 
 
 def greeted(server: PluginServer) -> str:
-    """Connect, and say whether the server says anything before it closes."""
+    """Connect, ask for something, and say whether the server says anything before it closes."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(TIMEOUT)
         client.connect(str(server.socket_path))
-        return "greeted" if client.recv(1) else "closed"
+        try:
+            client.sendall(pack([0, 1, "plugin.GetStatus", []]))
+            return "greeted" if client.recv(1) else "closed"
+        except (BrokenPipeError, ConnectionResetError):
+            return "closed"
 
 
 @only_root

@@ -19,6 +19,8 @@ REQUEST = pack([0, 1, "plugin.GetStatus", []])
 class Frames(Decoder):
     """A codec whose requests are the frames."""
 
+    task = None
+
     def request(self, _peer: object) -> Any:
         return self.frame()
 

@@ -101,7 +101,8 @@ def test_a_listener_that_nobody_serves_is_told_from_a_server(
         orphan.bind(str(prefix / "s"))
         orphan.listen()
         with PluginServer(prefix / "s"), Client(prefix / "s") as client:
-            assert client.frame()[1] == "serverPid"
+            client.call("plugin.GetStatus", None)
+            assert client.notifications[0][1] == "serverPid"
 
 
 def test_who_closes_a_connection_is_a_server(

@@ -10,7 +10,9 @@ import itertools
 from collections.abc import Callable, Generator
 from typing import Any
 
+from pluginserver.spec.protocols import MSGPACK
 from pluginserver.testing.transports.base import HandlerFailure
+from pluginserver.testing.transports.protobuf import Calls
 from pluginserver.testing.transports.wire import NoAnswer, RemoteError
 
 Handler = Callable[[], Generator[tuple[Any, ...], Any, None]]
@@ -56,6 +58,13 @@ class Scripted:
 
     def load(self, source: Any) -> str:
         return str(source)
+
+    def protocol(self, _plugin: str) -> str:
+        return MSGPACK
+
+    @property
+    def protobuf(self) -> Calls:
+        raise AssertionError("a script speaks MsgPack:1")
 
     def call(self, method: Any, argument: Any) -> Any:
         self.calls.append((method, argument))

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import attrs
 
+from ...spec.protocols import MSGPACK
 from .probe import Probe
 
 CheckFunction: TypeAlias = Callable[[Probe], None]
@@ -27,12 +28,14 @@ class Check:
     :param level: ``"must"``: Kong needs it; ``"should"``: a good server does it.
     :param text: what holds when it is ok.
     :param run: does it.
+    :param protocol: the protocol that it is about; None for both.
     """
 
     group: str
     level: str
     text: str
     run: CheckFunction
+    protocol: str | None = MSGPACK
 
 
 @attrs.define
@@ -40,9 +43,11 @@ class Group:
     """The checks of one module, in the order in which they are run.
 
     :param name: what they belong to.
+    :param protocol: the protocol that they are about; None for both.
     """
 
     name: str
+    protocol: str | None = MSGPACK
     _checks: list[Check] = attrs.field(factory=list, init=False)
 
     def __iter__(self) -> Iterator[Check]:
@@ -58,7 +63,7 @@ class Group:
 
     def _entering(self, level: str, text: str) -> Callable[[CheckFunction], CheckFunction]:
         def enter(run: CheckFunction) -> CheckFunction:
-            self._checks.append(Check(self.name, level, text, run))
+            self._checks.append(Check(self.name, level, text, run, self.protocol))
             return run
 
         return enter

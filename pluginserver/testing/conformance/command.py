@@ -28,6 +28,7 @@ from typing import Final
 
 import attrs
 
+from ...spec.protocols import ON_THE_WIRE
 from ..kong.lua import LuaError
 from ..kong.quirks import Quirks
 from ..transports.base import GatewayError
@@ -135,6 +136,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="for an answer (default: 10)",
     )
+    parser.add_argument(
+        "--protocol",
+        choices=["both", *ON_THE_WIRE],
+        default="both",
+        help="what is checked; default: both, as far as the server speaks ProtoBuf:1. With protobuf alone, "
+        "--plugin and --phase are needed where the server does not speak MsgPack:1 too",
+    )
     parser.add_argument("--strict", action="store_true", help="fail when a 'should' does not hold")
     return parser
 
@@ -162,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     :returns: the exit status.
     """
     options, command = _arguments(sys.argv[1:] if argv is None else argv)
+    chosen = [options.protocol] if options.protocol != "both" else ON_THE_WIRE
+    protocols = frozenset(chosen)
     try:
         server: Socket
         if command:
@@ -172,13 +182,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     try:
-        probe = Probe.of(server, options.plugin, options.config, options.phase)
+        probe = Probe.of(server, options.plugin, options.config, options.phase, protocols)
     except (GatewayError, RemoteError, NoAnswer, LuaError) as error:
         server.close()
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     try:
-        outcomes = run(probe)
+        outcomes = run(probe, [one for one in CHECKS if one.protocol in (None, *protocols)])
     finally:
         server.close()
     print(table(outcomes))

@@ -27,6 +27,7 @@ from ...spec.methods import (
     STEP,
 )
 from ...spec.phases import PHASES
+from ...spec.protocols import MSGPACK, ON_THE_WIRE
 from ..gateway import Gateway
 from ..kong import lua
 from ..kong.messages import make_request
@@ -35,30 +36,14 @@ from ..pdk import MISSING
 from ..pdk import call as call_function
 from ..record.exchange import Exchange
 from ..transports.base import GatewayError
+from ..transports.protobuf import FrameConnection
 from ..transports.sockets import Socket
 from ..transports.wire import ClientConnection, NoAnswer, RemoteError, encode
-
-
-class Wrong(Exception):
-    """The server does something else than it should; the text says what."""
-
-
-class Skipped(Exception):
-    """The check does not apply; the text says why."""
-
-
-def want(holds: bool, text: str) -> None:
-    """Go on only when this holds.
-
-    :raises Wrong: with this text, when it does not.
-    """
-    if not holds:
-        raise Wrong(text)
-
-
-def short(value: Any) -> str:
-    """A value's ``repr``, cut."""
-    return f"{value!r:.100}"
+from .line import Line
+from .verdict import Skipped as Skipped
+from .verdict import Wrong as Wrong
+from .verdict import short as short
+from .verdict import want as want
 
 
 @attrs.define(eq=False)
@@ -70,6 +55,7 @@ class Probe:
     :param config: a configuration for that plugin.
     :param phase: a phase in which the plugin makes a callback at the least.
     :param phases: all phases of the plugin.
+    :param protocols: the protocols that are checked.
     """
 
     server: Socket
@@ -77,17 +63,28 @@ class Probe:
     config: dict[str, Any]
     phase: str
     phases: frozenset[str]
+    protocols: frozenset[str] = frozenset(ON_THE_WIRE)
     _message_ids: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+    started: list[int] = attrs.field(factory=list)
+    """The instances that were started in ProtoBuf:1 and are not closed yet."""
     _instances: list[Any] = attrs.field(factory=list)
+    _speaks_protobuf: bool | None = None
 
     @classmethod
     def of(
-        cls, server: Socket, plugin: str | None, config: dict[str, Any], phase: str | None = None
+        cls,
+        server: Socket,
+        plugin: str | None,
+        config: dict[str, Any],
+        phase: str | None = None,
+        protocols: frozenset[str] = frozenset(ON_THE_WIRE),
     ) -> Probe:
-        """A probe with what is not given asked of the server.
+        """A probe with what is not given asked of the server, in MsgPack:1: ProtoBuf:1 does not tell it.
 
         :raises GatewayError: when the server has no plugin, or the plugin no such phase.
         """
+        if MSGPACK not in protocols and plugin is not None and phase is not None:
+            return cls(server, plugin, config, phase, frozenset({phase}), protocols)
         if plugin is None:
             plugins = server.call(GET_STATUS, "")["Plugins"]
             if not plugins:
@@ -99,7 +96,7 @@ class Probe:
             phase = answering[0] if answering else ""
         if phase not in phases:
             raise GatewayError(f"the plugin {plugin} has no phase {phase or 'at all'}")
-        return cls(server, plugin, config, phase, phases)
+        return cls(server, plugin, config, phase, phases, protocols)
 
     # -- talking
 
@@ -163,8 +160,41 @@ class Probe:
             self.ask(GET_STATUS, "", connection)
 
     def alive(self) -> None:
-        """The server must run an event to its end."""
-        self.finish(*self.begin(self.start()))
+        """The server must run an event to its end, in MsgPack:1 if that is checked."""
+        if MSGPACK in self.protocols:
+            self.finish(*self.begin(self.start()))
+        else:
+            with self.line() as line:
+                line.play(line.start())
+
+    @contextmanager
+    def line(self) -> Iterator[Line]:
+        """A connection of its own in ProtoBuf:1.
+
+        :raises Skipped: when the server does not speak it, and it is not all that is checked.
+        """
+        if self._speaks_protobuf is None:
+            self._speaks_protobuf = self._try_protobuf()
+        if not self._speaks_protobuf and MSGPACK in self.protocols:
+            raise Skipped("the server does not speak ProtoBuf:1")
+        with self._line() as line:
+            yield line
+
+    @contextmanager
+    def _line(self) -> Iterator[Line]:
+        connection = FrameConnection(str(self.server.path), self.server.timeout)
+        try:
+            yield Line(self, connection)
+        finally:
+            connection.close()
+
+    def _try_protobuf(self) -> bool:
+        try:
+            with self._line() as line:
+                line.close_instance(line.start())
+        except (NoAnswer, Wrong, lua.LuaError):
+            return False
+        return True
 
     # -- instances and events
 
@@ -204,6 +234,12 @@ class Probe:
             try:
                 self.close(self._instances[-1])
             except (RemoteError, NoAnswer, Wrong, lua.LuaError):
+                pass
+        while self.started:
+            try:
+                with self._line() as line:
+                    line.close_instance(self.started[-1])
+            except (NoAnswer, Wrong):
                 pass
 
     def begin(self, instance: Any, connection: ClientConnection | None = None) -> tuple[Any, Any]:
@@ -268,10 +304,7 @@ class Probe:
     def answer(self, data: Any) -> Any:
         """What Kong answers to a callback."""
         gateway = Gateway(self.server)
-        service = gateway.service("service")
-        state = State(gateway.node, Exchange("0" * 32, time.time(), make_request("GET", "/?a=1")))
-        state.phase, state.service = self.phase, service
-        state.route = gateway.route("/", service=service)
+        state = self.state(gateway)
         args, _ = lua.arguments(data.get("Args"), gateway.quirks)
         try:
             value = call_function(state, data["Method"], args)
@@ -280,3 +313,11 @@ class Probe:
         if value is MISSING or isinstance(value, Failure):
             return None
         return lua.sent(value, gateway.quirks)
+
+    def state(self, gateway: Gateway) -> State:
+        """A request's state in a Kong of its own."""
+        service = gateway.service("service")
+        state = State(gateway.node, Exchange("0" * 32, time.time(), make_request("GET", "/?a=1")))
+        state.phase, state.service = self.phase, service
+        state.route = gateway.route("/", service=service)
+        return state

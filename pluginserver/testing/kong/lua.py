@@ -22,7 +22,7 @@ from typing import Any, Final
 from msgpack import ExtType, Timestamp
 
 from ...spec import holes
-from ...spec.limits import EXACT
+from ...spec.limits import number
 from .quirks import Quirks
 
 
@@ -63,15 +63,6 @@ def received(value: Any) -> Any:
     if isinstance(value, (ExtType, Timestamp)):
         return None
     raise LuaError(f"a {kind.__name__} cannot be in a message")
-
-
-def number(value: int | float) -> int | float:
-    """A number as a double prints it: an integer where it is one and a double holds it exactly."""
-    if isinstance(value, int):
-        return value if -EXACT < value < EXACT else float(value)
-    if value.is_integer() and -EXACT < value < EXACT:
-        return int(value)
-    return value
 
 
 def as_table(entries: dict[Any, Any]) -> list[Any] | dict[Any, Any]:

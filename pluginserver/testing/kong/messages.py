@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import attrs
 
+from ...spec import arguments
 from .headers import Headers, HeadersInput
 
 QueryInput: TypeAlias = "Mapping[str, Any] | str | None"
@@ -168,19 +169,7 @@ def encode_query(query: QueryInput) -> str:
         return ""
     if isinstance(query, str):
         return query
-    out = []
-    for name, value in query.items():
-        for one in value if isinstance(value, (list, tuple)) else [value]:
-            if one is True:
-                out.append(_escape(name))
-            elif one is not None and one is not False:
-                out.append(f"{_escape(name)}={_escape(one)}")
-    return "&".join(out)
-
-
-def _escape(value: Any) -> str:
-    data = value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogateescape")
-    return quote(data, safe="!'()*-._~")
+    return arguments.encode(query)
 
 
 def media_type(headers: Headers) -> str:

@@ -10,6 +10,8 @@ to.  Rules kept here:
 
 from __future__ import annotations
 
+import os
+import tempfile
 from time import monotonic
 from typing import Any
 
@@ -89,6 +91,23 @@ class State:
         self.vars: dict[str, Any] = dict(node.vars)
         self.serialize_values: dict[str, Any] = {}
         self.client_verify: str | None = None
+        self._files: list[str] = []
+
+    def keep_file(self, data: bytes) -> str:
+        """Write a file that is there as long as the request is.
+
+        :returns: its path.
+        """
+        number, path = tempfile.mkstemp(prefix="kong-body-")
+        self._files.append(path)
+        with open(number, "wb") as file:
+            file.write(data)
+        return path
+
+    def end(self) -> None:
+        """Remove the request's files."""
+        while self._files:
+            os.unlink(self._files.pop())
 
     @property
     def elapsed(self) -> float:

@@ -9,15 +9,13 @@ Rules kept here:
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from ...spec.secrets import is_reference
 from ..kong.lua import LuaError
 from ..kong.state import Failure, State
 from .table import pdk, want_string, want_table
-
-_REFERENCE: Final = re.compile(r"\{vault://[a-z0-9-]+/.+\}", re.DOTALL)
 
 
 @pdk("kong.cluster.get_id")
@@ -211,7 +209,7 @@ def is_trusted(state: State, address: str) -> bool:
 
 @pdk("kong.vault.is_reference")
 def vault_is_reference(state: State, reference: Any) -> bool:
-    return isinstance(reference, str) and _REFERENCE.fullmatch(reference) is not None
+    return isinstance(reference, str) and is_reference(reference)
 
 
 @pdk("kong.vault.parse_reference")
@@ -220,6 +218,8 @@ def vault_parse_reference(state: State, reference: Any) -> Any:
         return Failure("not a reference")
     parts = urlsplit(reference[1:-1])
     resource, _, key = parts.path.lstrip("/").partition("/")
+    if not parts.netloc or not resource:
+        return Failure("reference url has empty path")
     out: dict[str, Any] = {"name": parts.netloc, "resource": resource}
     if key:
         out["key"] = key

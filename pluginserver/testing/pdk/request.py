@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
+from ...spec import arguments
 from ..kong.headers import header_value
 from ..kong.lua import NULL, LuaError
 from ..kong.messages import host_name
@@ -114,13 +114,13 @@ def get_raw_query(state: State) -> str:
 
 @pdk("kong.request.get_query_arg")
 def get_query_arg(state: State, name: Any) -> Any:
-    value = decode_query(state.query, 100).get(want_string(name, "query argument name"))
+    value = arguments.decode(state.query, 100).get(want_string(name, "query argument name"))
     return value[0] if isinstance(value, list) else value
 
 
 @pdk("kong.request.get_query")
 def get_query(state: State, max_args: Any = None) -> dict[str, Any]:
-    return decode_query(state.query, want_limit(max_args, "max_args"))
+    return arguments.decode(state.query, want_limit(max_args, "max_args"))
 
 
 @pdk("kong.request.get_header")
@@ -165,7 +165,7 @@ def get_body(
             "consider raising 'client_body_buffer_size'"
         )
     if media == "application/x-www-form-urlencoded":
-        return decode_query(header_value(state.body), limit)
+        return arguments.decode(header_value(state.body), limit)
     if media == "application/json":
         try:
             value = json.loads(state.body)
@@ -206,33 +206,6 @@ def gather(pairs: Iterable[tuple[str, Any]], limit: int) -> dict[str, Any]:
         else:
             out[key] = [out[key], value]
     return out
-
-
-def decode_query(query: str, limit: int) -> dict[str, Any]:
-    """A query's arguments as nginx decodes them: True for a name alone, a list for several."""
-    out: dict[str, Any] = {}
-    count = 0
-    for part in query.split("&"):
-        name, equals, value = part.partition("=")
-        if not name:
-            continue
-        if count == limit:
-            break
-        count += 1
-        key, item = _unescape(name), _unescape(value) if equals else True
-        if key not in out:
-            out[key] = item
-        elif isinstance(out[key], list):
-            out[key].append(item)
-        else:
-            out[key] = [out[key], item]
-    return out
-
-
-def _unescape(part: str) -> str:
-    return unquote_to_bytes(part.replace("+", " ").encode("utf-8", "surrogateescape")).decode(
-        "utf-8", "surrogateescape"
-    )
 
 
 def with_nulls(value: Any) -> Any:

@@ -9,11 +9,9 @@ Rules kept here:
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any, Final, NoReturn
 
-from ...pdk.response import MESSAGES
+from ...spec.error_pages import accepted, page
 from ..kong.headers import Headers
 from ..kong.lua import LuaError, octets, to_json
 from ..kong.messages import Response
@@ -140,57 +138,10 @@ def error_response(
     """
     if isinstance(message, (list, dict)):
         return answer(state, status, message, headers or {})
-    words = message or MESSAGES.get(status) or f"The upstream server responded with {status}"
     named = (headers or {}).get("Content-Type")
-    kind = str(named[0]) if named else _accepted(",".join(state.headers.all("accept")))
-    media = kind.removesuffix(_UTF8)
-    if media not in _PAGES:
-        raise LuaError("bad argument #1 to 'fmt' (string expected, got nil)")
-    if media == _JSON:
-        words = json.dumps(words, ensure_ascii=False)
-    body = _PAGES[media].format(words=words, identity=state.exchange.id)
+    kind = str(named[0]) if named else accepted(",".join(state.headers.all("accept")))
+    try:
+        body = page(kind, status, message or "", state.exchange.id)
+    except KeyError:
+        raise LuaError("bad argument #1 to 'fmt' (string expected, got nil)") from None
     return answer(state, status, body, {"Content-Type": [kind], **(headers or {})})
-
-
-def _accepted(accept: str) -> str:
-    """The content type that an ``Accept`` header asks for: the first one of the highest quality.
-
-    What Kong has no page for counts as JSON.
-    """
-    best, found = 0.0, _JSON
-    for choice in accept.split(","):
-        match = _CHOICE.match(choice.strip())
-        quality = float(match["quality"] or 1) if match else 0.0
-        if match and quality > best:
-            best = quality
-            media = match["media"]
-            found = media if media in _PAGES else _RANGES.get(media, _JSON)
-    return found + _UTF8
-
-
-_CHOICE: Final = re.compile(
-    r"""(?P<media> (?: [a-z0-9][-a-z0-9!#$&^_+.]+ | \* ) / (?: [a-z0-9][-a-z0-9!#$&^_+.]+ | \* ) )
-    (?: \s*;\s* q=(?P<quality> 1(?:\.0{0,3})? | 0(?:\.\d{0,3})? )
-      | \s*;\s* [a-z0-9][-a-z0-9!#$&^_+.]+ (?:=[^;]*)? )*""",
-    re.IGNORECASE | re.VERBOSE,
-)
-"""One choice of an ``Accept`` header."""
-
-_UTF8: Final = "; charset=utf-8"
-_JSON: Final = "application/json"
-_RANGES: Final = {"text/*": "text/plain"}
-"""Which page a range of media types gets, when that is not JSON."""
-
-_PAGES: Final = {
-    _JSON: '{{\n  "message":{words},\n  "request_id":"{identity}"\n}}',
-    "text/plain": "{words}\nrequest_id: {identity}\n",
-    "text/html": (
-        '<!doctype html>\n<html>\n  <head>\n    <meta charset="utf-8">\n    <title>Error</title>\n'
-        "  </head>\n  <body>\n    <h1>Error</h1>\n    <p>{words}.</p>\n"
-        "    <p>request_id: {identity}</p>\n  </body>\n</html>\n"
-    ),
-    "application/xml": (
-        '<?xml version="1.0" encoding="UTF-8"?>\n<error>\n  <message>{words}</message>\n'
-        "  <requestid>{identity}</requestid>\n</error>\n"
-    ),
-}

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from ...spec import arguments
+from ...spec.bodies import to_multipart
 from ..kong.headers import header_value, same
-from ..kong.lua import LuaError, octets, to_json, type_name
-from ..kong.messages import encode_query
+from ..kong.lua import LuaError, octets, to_json, tostring, type_name
 from ..kong.state import Failure, State
-from .request import decode_query, gather, with_nulls
+from .request import gather, with_nulls
 from .table import (
     entries_of,
     pdk,
@@ -136,9 +137,8 @@ def set_query(state: State, args: Any) -> None:
 @pdk("kong.service.request.clear_query_arg")
 def clear_query_arg(state: State, name: Any) -> None:
     name = want_string(name, "query argument name")
-    kept = [part for part in state.query.split("&") if name not in decode_query(part, 1)]
     if state.query:
-        _set_query(state, "&".join(kept).replace("+", "%20"))
+        _set_query(state, arguments.without(state.query, name))
 
 
 def _set_query(state: State, query: str) -> None:
@@ -267,7 +267,7 @@ def get_body(state: State, mimetype: Any = None, max_args: Any = None) -> Any:
     body = get_raw_body(state)
     media = want_string(content_type, "mimetype").partition(";")[0].strip().lower()
     if media == "application/x-www-form-urlencoded":
-        return decode_query(header_value(body), want_limit(max_args, "max_args"))
+        return arguments.decode(header_value(body), want_limit(max_args, "max_args"))
     if media == "application/json":
         try:
             value = json.loads(body)
@@ -288,14 +288,19 @@ def ordered_args(args: list[Any] | dict[Any, Any]) -> str:
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, (Mapping, list)):
                 raise LuaError(f"attempt to use {type_name(one)} as query arg value of {name!r}")
-    parts = (encode_query({name: _texts(value)}) for name, value in entries.items())
-    return "&".join(sorted(part for part in parts if part))
+    return arguments.ordered({name: _texts(value) for name, value in entries.items()})
 
 
 def _texts(value: Any) -> Any:
     if isinstance(value, list):
         return [_texts(one) for one in value]
-    return value if isinstance(value, bool) else header_value(value)
+    return value if isinstance(value, bool) else _text(value)
+
+
+def _text(value: Any) -> str:
+    return (
+        value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else tostring(value)
+    )
 
 
 def _multipart(args: list[Any] | dict[Any, Any], content_type: str) -> tuple[str, str]:
@@ -307,10 +312,4 @@ def _multipart(args: list[Any] | dict[Any, Any], content_type: str) -> tuple[str
             raise LuaError(
                 f"invalid value {name!r}: got table, expected string, number or boolean"
             )
-    boundary = content_type.partition("boundary=")[2].strip('"') or "8764113571"
-    parts = [
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
-        f"{header_value(entries[name])}\r\n"
-        for name in sorted(entries)
-    ]
-    return f"{''.join(parts)}--{boundary}--\r\n", f"multipart/form-data; boundary={boundary}"
+    return to_multipart({name: _text(one) for name, one in entries.items()}, content_type)

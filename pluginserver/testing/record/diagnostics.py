@@ -18,6 +18,7 @@ from ...errors import EventEndedError, PhaseError
 from ...events.outcome import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
 from ...spec.functions import FUNCTIONS
 from ...spec.phases import PHASES
+from ...spec.protocols import MSGPACK, PROTOBUF
 from ..kong import lua
 from ..kong.router import Binding
 from ..kong.state import State
@@ -25,6 +26,12 @@ from ..transports.base import HandlerFailure
 from ..transports.wire import NoAnswer
 from .exchange import Callback, Exchange, Problem, Run
 from .format import short
+
+_OUTCOME: Final = {
+    MSGPACK: "and goes on without the plugin",
+    PROTOBUF: "and the client gets a 500",
+}
+"""What becomes of a request whose event has no answer."""
 
 _FAILED: Final = "plugin {} failed in {}: "
 
@@ -83,6 +90,17 @@ def unknown_function(state: State, call: Callback) -> None:
     )
 
 
+def not_in_protobuf(state: State, call: Callback) -> None:
+    """A callback names a function that Kong does not have in ProtoBuf:1."""
+    _note(
+        state,
+        call,
+        "unknown function",
+        f"{call.plugin} called {call.method} in {call.phase}: Kong's ProtoBuf:1 has no such function, the "
+        'client gets a 500. Serve this plugin with protocol = "msgpack"',
+    )
+
+
 def thrown(state: State, call: Callback) -> None:
     """A PDK function threw."""
     function = FUNCTIONS.get(call.method)
@@ -118,7 +136,7 @@ def no_answer(state: State, run: Run, error: Exception, seconds: float) -> None:
             run,
             "time-out",
             f"{run.plugin} did not come to an end in {run.phase} within {seconds:g} s, {last}: an "
-            "endless loop, or a call that blocks. Kong logs it and goes on without the plugin",
+            f"endless loop, or a call that blocks. Kong logs it, {_OUTCOME[run.protocol]}",
         )
     elif isinstance(error, NoAnswer):
         _note(
@@ -138,13 +156,16 @@ def no_answer(state: State, run: Run, error: Exception, seconds: float) -> None:
 
 
 def bad_instance(state: State, binding: Binding, error: Exception) -> None:
-    """The server could not start an instance."""
+    """The server could not start an instance; ProtoBuf:1 does not say why, but in process it is known."""
+    why = (
+        f"{error}: {error.__cause__}" if isinstance(error, NoAnswer) and error.__cause__ else error
+    )
     state.exchange.problems.append(
         Problem(
             "bad instance",
             binding.name,
             state.phase,
-            f"{binding.name} cannot be started for {state.phase}: {error}. The client gets a 500",
+            f"{binding.name} cannot be started for {state.phase}: {why}. The client gets a 500",
         )
     )
 

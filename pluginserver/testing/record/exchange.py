@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from ...spec.protocols import MSGPACK
 from ..kong.headers import Headers
 from ..kong.messages import Request, Response, ServiceRequest
 
@@ -67,7 +68,8 @@ class Callback:
     :param duration: how long Kong took for it.
     :param answer: what the plugin got back.
     :param error: the text of a throw or a failure; None for none.
-    :param step: the RPC method that carried the answer; None when there was no answer.
+    :param step: the RPC method, in ProtoBuf:1 the message, that carried the answer; None when there was no
+        answer.
     :param changes: what it changed.
     """
 
@@ -92,12 +94,13 @@ class Run:
     :param start: when Kong asked for it.
     :param duration: until Kong went on.
     :param instance_id: the instance that ran it; None when none could be started.
-    :param event_id: the event's id; None when the event did not start.
+    :param event_id: the event's id; None when the event did not start, and in ProtoBuf:1, which has none.
     :param callbacks: its callbacks, in order.
     :param ended: ``"ret"``, ``"exit"``, ``"error"`` (``kong.response.error``), ``"throw"``,
         ``"failed"`` (an RPC error) or ``"abandoned"``.
     :param error: the text that belongs to it; None for none.
-    :param round_trips: how many RPCs it took.
+    :param round_trips: how many RPCs it took; in ProtoBuf:1 its call, and each result of a callback.
+    :param protocol: ``"msgpack"`` or ``"protobuf"``.
     """
 
     plugin: str
@@ -110,6 +113,7 @@ class Run:
     ended: str = "ret"
     error: str | None = None
     round_trips: int = 0
+    protocol: str = MSGPACK
 
 
 @attrs.frozen

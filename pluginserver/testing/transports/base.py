@@ -20,6 +20,8 @@ from typing import Any, Protocol, TypeAlias
 import attrs
 
 from ...spec.methods import GET_PLUGIN_INFO
+from ...spec.protocols import MSGPACK
+from .protobuf import Calls
 from .wire import RemoteError
 
 Source: TypeAlias = "str | os.PathLike[str] | ModuleType | type"
@@ -39,6 +41,7 @@ class PluginInfo:
     :param priority: the higher, the earlier it runs.
     :param phases: the phases that it has a handler for.
     :param schema: its schema as Kong gets it.
+    :param protocol: the protocol in which Kong speaks with it, ``"msgpack"`` or ``"protobuf"``.
     """
 
     name: str
@@ -46,6 +49,7 @@ class PluginInfo:
     priority: int = 0
     phases: frozenset[str] = attrs.field(default=frozenset(), converter=frozenset)
     schema: dict[str, Any] = attrs.field(factory=dict, eq=False)
+    protocol: str = MSGPACK
 
 
 @attrs.frozen
@@ -80,6 +84,13 @@ class Transport(Protocol):
         :raises GatewayError: when the server cannot be told, or the plugin cannot be loaded.
         """
 
+    def protocol(self, plugin: str) -> str:
+        """The protocol that a plugin of the server asks for: ``"msgpack"`` or ``"protobuf"``."""
+
+    @property
+    def protobuf(self) -> Calls:
+        """The way to the server in ProtoBuf:1; all else here is MsgPack:1."""
+
     def call(self, method: Any, argument: Any) -> Any:
         """Call a method of the server: see :meth:`pluginserver.testing.transports.wire.RPCClient.call`."""
 
@@ -102,9 +113,10 @@ class Transport(Protocol):
         """Let go of the server, and stop it if we started it."""
 
 
-def describe(transport: Transport, name: str) -> PluginInfo:
+def describe(transport: Transport, name: str, protocol: str | None = None) -> PluginInfo:
     """Ask the server for a plugin's description.
 
+    :param protocol: the protocol in which it is to be served; None for the one that it asks for.
     :raises GatewayError: when the server does not know it.
     """
     try:
@@ -112,5 +124,10 @@ def describe(transport: Transport, name: str) -> PluginInfo:
     except RemoteError as error:
         raise GatewayError(f"the plugin server cannot describe {name!r}: {error}") from None
     return PluginInfo(
-        found["Name"], found["Version"], found["Priority"], found["Phases"], found["Schema"]
+        found["Name"],
+        found["Version"],
+        found["Priority"],
+        found["Phases"],
+        found["Schema"],
+        protocol or transport.protocol(name),
     )

@@ -31,6 +31,7 @@ from ...rpc.methods import Methods
 from ...runtime.interrupts import Cancelled
 from ...runtime.requests import LATE
 from .base import HandlerFailure, Source
+from .inprocess_protobuf import InProcessCalls
 from .plugins import Collection
 from .watchdog import WATCHDOG
 from .wire import NoAnswer, RemoteError
@@ -86,20 +87,27 @@ class InProcess:
         """Nothing: a handler that takes long here is under the watchdog's eyes."""
         self._live: dict[int, _Live] = {}
         self._context = Context()
+        self.protobuf: Final = InProcessCalls(self)
+        """The way in of ProtoBuf:1; all else here is MsgPack:1."""
         self._begin_serving()
 
     def _begin_serving(self) -> None:
         self._instances = Instances(self._failed, lambda _what, function: function())
-        self._methods = Methods(self._plugins.registry, self._instances, self)
+        self.methods = Methods(self._plugins.registry, self._instances, self)
+        """What can be called; another table after a restart."""
 
     def load(self, source: Source) -> str:
         """Load a plugin: see :meth:`.transport.Transport.load`."""
         return self._plugins.add(source)
 
+    def protocol(self, plugin: str) -> str:
+        """The protocol that the plugin's module names."""
+        return self._plugins.registry.get(plugin).protocol
+
     def call(self, method: Any, argument: Any) -> Any:
         """Do at once what a request over the socket would: see :meth:`.wire.RPCClient.call`."""
         try:
-            request = self._methods.read(_Nobody(), 0, method, [argument])
+            request = self.methods.read(_Nobody(), 0, method, [argument])
             if isinstance(request, Control):
                 value = request.function(request.argument)
                 return _unpacked(replies.result(self._context.pack, 0, value))[3]
@@ -108,7 +116,10 @@ class InProcess:
         except PluginServerError as error:
             raise RemoteError(str(error)) from error
         assert isinstance(request, EventCall)
-        return self._advance(request)
+        _, _, failure, result = _unpacked(self.advance(request))
+        if failure is not None:
+            raise RemoteError(failure)
+        return result
 
     def is_running(self, _number: int) -> bool:
         """Never: a request that comes meanwhile finds its thread busy."""
@@ -154,10 +165,11 @@ class InProcess:
     def _failed(self, event: Event, error: BaseException) -> None:
         self._failures.append(HandlerFailure(event.id, "raised", error))
 
-    def _advance(self, request: EventCall) -> Any:
+    def advance(self, request: EventCall) -> bytes:
         """Run the handler to its next callback or its end.
 
         :returns: what the server answers.
+        :raises NoAnswer: when that is not in time.
         """
         event = request.event
         live = self._live.pop(event.id, None) or _Live(event)
@@ -175,10 +187,7 @@ class InProcess:
             self._instances.tidy()
         if not in_time:
             raise NoAnswer("timeout", timed_out=True)
-        _, _, error, result = _unpacked(request.reply)
-        if error is not None:
-            raise RemoteError(error)
-        return result
+        return request.reply
 
     def _perform(self, live: _Live, request: EventCall) -> bool:
         """Do a slice of the handler under the watchdog's eyes, noting the greenlets that it makes.

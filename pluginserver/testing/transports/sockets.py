@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ...server import PluginServer
+from ...spec.protocols import MSGPACK
 from ..kong.quirks import Quirks
 from .base import GatewayError, HandlerFailure, Source
 from .plugins import Collection
+from .protobuf import ProtoBufClient
 from .wire import ClientConnection, NoAnswer, RPCClient
 
 STARTING: Final = 20.0
@@ -46,6 +48,7 @@ class Socket:
         self.timeout = timeout
         self.on_notification: Callable[[Any, Any], None] = lambda _label, _argument: None
         self._client = RPCClient(os.fspath(path), quirks, timeout, self._notified)
+        self._protobuf = ProtoBufClient(os.fspath(path), timeout, quirks.hopping)
 
     def _notified(self, label: Any, argument: Any) -> None:
         self.on_notification(label, argument)
@@ -61,6 +64,15 @@ class Socket:
                 f"instead of {source!r}"
             )
         return source
+
+    def protocol(self, _plugin: str) -> str:
+        """MsgPack:1: what a server that is not ours is asked for is the test's to say."""
+        return MSGPACK
+
+    @property
+    def protobuf(self) -> ProtoBufClient:
+        """The way to the server in ProtoBuf:1."""
+        return self._protobuf
 
     def call(self, method: Any, argument: Any) -> Any:
         """Call a method: see :meth:`.wire.RPCClient.call`."""
@@ -87,6 +99,7 @@ class Socket:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._protobuf.close()
 
 
 class Command(Socket):
@@ -225,6 +238,10 @@ class Embedded(Socket):
         """Load a plugin into the running server: see :meth:`.transport.Transport.load`."""
         return self._host.plugins.add(source)
 
+    def protocol(self, plugin: str) -> str:
+        """The protocol that the plugin's module names."""
+        return self._host.plugins.registry.get(plugin).protocol
+
     def call(self, method: Any, argument: Any) -> Any:
         """Call a method: see :meth:`.wire.RPCClient.call`."""
         try:
@@ -241,7 +258,7 @@ class Embedded(Socket):
     def close(self) -> None:
         """Close the connections, and forget the plugins; a server with a stuck handler is stopped."""
         super().close()
-        if self._stuck:
+        if self._stuck or self._protobuf.timed_out:
             self._host.stop()
         self._host.plugins.forget()
 

@@ -1,4 +1,4 @@
-"""Kong's side of the wire: its MessagePack, its connections, its calls.
+"""Kong's side of the wire: its connections, its MessagePack, its calls; ProtoBuf:1 is in :mod:`.protobuf`.
 
 Rules kept here:
 
@@ -19,7 +19,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgpack
 
@@ -34,6 +34,10 @@ KEEP_ALIVE: Final = 60.0
 
 POOL_SIZE: Final = 256
 """Idle connections kept by one nginx worker."""
+
+
+C = TypeVar("C", bound="Stream")
+"""A kind of connection."""
 
 
 class RemoteError(Exception):
@@ -85,8 +89,8 @@ def _encoded(value: Any, packer: msgpack.Packer) -> Iterator[bytes]:
         yield packer.pack(value)
 
 
-class ClientConnection:
-    """One connection to the plugin server.
+class Stream:
+    """One connection to the plugin server, in whichever protocol.
 
     :param path: the server's Unix socket.
     :param timeout: seconds for connecting.
@@ -102,12 +106,9 @@ class ClientConnection:
         except OSError as error:
             self._socket.close()
             raise NoAnswer(f"{os.strerror(error.errno) if error.errno else error}") from None
-        self._unpacker = msgpack.Unpacker(
-            raw=False, unicode_errors="surrogateescape", strict_map_key=False
-        )
 
     def send(self, data: bytes, timeout: float) -> None:
-        """Send a frame.
+        """Send bytes.
 
         :raises NoAnswer: when the server is gone, or takes nothing in ``timeout`` seconds.
         """
@@ -119,30 +120,22 @@ class ClientConnection:
         except OSError:
             raise NoAnswer("closed") from None
 
-    def receive(self, timeout: float) -> Any:
-        """The next message, decoded.
+    def read(self, timeout: float) -> bytes:
+        """What comes next, one byte at least.
 
         :param timeout: seconds without a byte after which it is given up, as nginx counts them.
         :raises NoAnswer: when that time is up, or the connection ends.
-        :raises LuaError: for bytes that are not MessagePack.
         """
         self._socket.settimeout(timeout)
-        while True:
-            try:
-                return self._unpacker.unpack()
-            except msgpack.OutOfData:
-                pass
-            except Exception as error:
-                raise LuaError(f"the answer is not MessagePack: {error!r}") from None
-            try:
-                data = self._socket.recv(READ_SIZE)
-            except TimeoutError:
-                raise NoAnswer("timeout", timed_out=True) from None
-            except OSError:
-                data = b""
-            if not data:
-                raise NoAnswer("closed")
-            self._unpacker.feed(data)
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except TimeoutError:
+            raise NoAnswer("timeout", timed_out=True) from None
+        except OSError:
+            data = b""
+        if not data:
+            raise NoAnswer("closed")
+        return data
 
     def stale(self) -> bool:
         """Whether it is of no more use: the server has closed it, or sent what nobody asked for."""
@@ -160,7 +153,33 @@ class ClientConnection:
         self._socket.close()
 
 
-class ConnectionPool:
+class ClientConnection(Stream):
+    """One connection in MessagePack-RPC: see :class:`Stream`."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__(path, timeout)
+        self._unpacker = msgpack.Unpacker(
+            raw=False, unicode_errors="surrogateescape", strict_map_key=False
+        )
+
+    def receive(self, timeout: float) -> Any:
+        """The next message, decoded.
+
+        :param timeout: seconds without a byte after which it is given up.
+        :raises NoAnswer: when that time is up, or the connection ends.
+        :raises LuaError: for bytes that are not MessagePack.
+        """
+        while True:
+            try:
+                return self._unpacker.unpack()
+            except msgpack.OutOfData:
+                pass
+            except Exception as error:
+                raise LuaError(f"the answer is not MessagePack: {error!r}") from None
+            self._unpacker.feed(self.read(timeout))
+
+
+class ConnectionPool(Generic[C]):
     """The idle connections of one nginx worker, the last one used on top.
 
     :param connect: makes a connection.
@@ -168,13 +187,13 @@ class ConnectionPool:
         taken it.
     """
 
-    def __init__(self, connect: Callable[[], ClientConnection], hopping: bool) -> None:
+    def __init__(self, connect: Callable[[], C], hopping: bool) -> None:
         self._connect = connect
         self._hopping = hopping
-        self._idle: list[ClientConnection] = []
+        self._idle: list[C] = []
         self._lock = threading.Lock()
 
-    def take(self) -> ClientConnection:
+    def take(self) -> C:
         """The connection for the next call.
 
         :raises NoAnswer: when a new one cannot be made.
@@ -189,7 +208,7 @@ class ConnectionPool:
                 return self._idle.pop(-1 - self._hopping)
         return self._connect()
 
-    def put(self, connection: ClientConnection) -> None:
+    def put(self, connection: C) -> None:
         """Put a connection back."""
         connection.since = monotonic()
         with self._lock:

@@ -15,9 +15,11 @@ from typing import Any
 
 import msgpack
 import pytest
+from support.framed import Act, Line, Server
 from support.paths import HELLO
 
 from pluginserver import PluginServer
+from pluginserver.rpc.protobuf.messages import encode
 from pluginserver.testing.conformance.checks import CHECKS
 from pluginserver.testing.conformance.command import Outcome, main, run, table
 from pluginserver.testing.conformance.probe import PHASES, Probe
@@ -242,14 +244,18 @@ def check(prefix: Path) -> Iterator[Callable[..., list[Outcome]]]:
     servers: list[Faulty] = []
 
     def start(
-        text: str, faults: dict[Any, Callable[[list[Any]], bytes]], timeout: float = 20.0
+        text: str,
+        faults: dict[Any, Callable[[list[Any]], bytes]],
+        timeout: float = 20.0,
+        protocol: str = "msgpack",
     ) -> Outcome:
         path = prefix / f"{len(servers)}"
         servers.append(Faulty(path, faults))
         server = Socket(path, Quirks(), timeout)
         probe = Probe(server, "p", {}, "access", frozenset({"access"}))
         try:
-            return outcome(run(probe, [one for one in CHECKS if text in one.text]), text)
+            chosen = [one for one in CHECKS if one.protocol == protocol and text in one.text]
+            return outcome(run(probe, chosen), text)
         finally:
             server.close()
 
@@ -283,7 +289,7 @@ def test_a_server_without_that_fault(check: Callable[..., Outcome], text: str) -
 @pytest.mark.parametrize(
     ("text", "faults", "detail"),
     [
-        ("serverPid is sent", {}, "no answer: timeout"),
+        ("serverPid is sent", {}, "the first message is [1, "),
         (
             "if it is sent",
             {"plugin.GetStatus": raw(msgpack.packb([2, "serverPid", "5"]))},
@@ -355,7 +361,7 @@ def test_a_server_with_a_fault(
     faults: dict[Any, Callable[[list[Any]], bytes]],
     detail: str,
 ) -> None:
-    found = check(text, faults, 0.5 if "serverPid is sent" in text else 20.0)
+    found = check(text, faults)
     assert found.result == "FAIL"
     assert detail in found.detail
 
@@ -363,6 +369,224 @@ def test_a_server_with_a_fault(
 def test_a_silent_server(check: Callable[..., Outcome]) -> None:
     found = check("runs to its end", {"plugin.HandleEvent": raw(b"")}, 0.3)
     assert (found.result, found.detail) == ("FAIL", "no answer: timeout")
+
+
+# -- ProtoBuf:1
+
+
+class Framed(Server):
+    """A server that conforms in ProtoBuf:1, until a test has it do something else.
+
+    :param event: plays the handler.
+    :param start: answers a start.
+    :param unknown: answers an event for an instance that there is not; it closes the connection.
+    """
+
+    def __init__(self, path: Path, event: Act, start: Act, unknown: Act | None) -> None:
+        self.alive: set[int] = set()
+        self._handle, self._begin, self._unknown = event, start, unknown
+        super().__init__(path, self._event, self._control)
+
+    def _control(self, line: Line) -> None:
+        fields = [call for call in self.calls if call[0] == line.number][-1]
+        if fields[2] == "cmd_close_instance":
+            instance = fields[3].get("instance_id", 0)
+            self.alive.discard(instance)
+            line.tell(instance)
+        elif fields[3]["name"] != "p" or not fields[3]["config"].startswith(b"{"):
+            raise OSError
+        else:
+            self._begin(line)
+            self.alive.add(self.instances)
+
+    def _event(self, line: Line) -> None:
+        fields = [call for call in self.calls if call[0] == line.number][-1][3]
+        if fields.get("instance_id", 0) in self.alive or self._unknown is None:
+            self._handle(line)
+        else:
+            self._unknown(line)
+
+
+def greets(line: Line) -> None:
+    line.ask("kong.response.clear_header", {"v": "x"})
+    line.ask("kong.request.get_header", {"v": "host"})
+    line.end()
+
+
+def closes(_line: Line) -> None:
+    raise OSError
+
+
+@pytest.fixture
+def check_frames(prefix: Path) -> Iterator[Callable[..., Outcome]]:
+    """Runs a check of ProtoBuf:1 against a server with faults."""
+    servers: list[Framed] = []
+
+    def start(
+        text: str,
+        event: Act = greets,
+        start: Act = Line.started,
+        unknown: Act | None = closes,
+        timeout: float = 20.0,
+        both: bool = False,
+    ) -> Outcome:
+        path = prefix / f"framed-{len(servers)}"
+        servers.append(Framed(path, event, start, unknown))
+        server = Socket(path, Quirks(), timeout)
+        protocols = frozenset({"msgpack", "protobuf"} if both else {"protobuf"})
+        probe = Probe(server, "p", {}, "access", frozenset({"access"}), protocols)
+        chosen = [one for one in FRAMED if text in one.text]
+        try:
+            return outcome(run(probe, chosen), text)
+        finally:
+            server.close()
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+FRAMED = [one for one in CHECKS if one.protocol == "protobuf"]
+
+
+@pytest.mark.parametrize("text", [one.text for one in FRAMED])
+def test_a_server_that_conforms_in_protobuf(
+    check_frames: Callable[..., Outcome], text: str
+) -> None:
+    found = check_frames(text)
+    assert (found.result, found.detail) == ("ok", "")
+
+
+def asks(name: bytes, data: bytes = b"") -> Act:
+    def event(line: Line) -> None:
+        line.send(name, data)
+        line.frame()
+        line.end()
+
+    return event
+
+
+def ends_with(*contents: bytes) -> Act:
+    return lambda line: line.send(*contents)
+
+
+def starts_as(instance: int) -> Act:
+    return lambda line: line.tell(instance)
+
+
+def exits(line: Line) -> None:
+    line.ask("kong.response.exit", {"status": 403})
+
+
+def without_a_status(line: Line) -> None:
+    line.send(encode("RpcReturn", {"sequence": line.sequence}))
+
+
+def one_more(line: Line) -> None:
+    line.sequence += 1
+    line.started()
+
+
+def too_much(line: Line) -> None:
+    line.started()
+    line.send(b"serverPid")
+
+
+@pytest.mark.parametrize(
+    ("text", "faults", "detail"),
+    [
+        ("carries the sequence", {"start": one_more}, "the answer to call 1 has the sequence 2"),
+        ("carries the sequence", {"start": without_a_status}, "has no instance_status"),
+        ("carries the sequence", {"start": ends_with(b"\x0a")}, "is not a RpcReturn"),
+        ("not asked for", {"start": too_much}, "Kong has no function 'serverPid'"),
+        ("one byte at a time", {"start": closes}, "no answer: closed"),
+        ("ends with an empty frame", {"event": ends_with(b"", b"\x08\x01")}, "has the sequence 1"),
+        ("ends with an empty frame", {"event": ends_with(b"", b"\x0a")}, "is not a RpcReturn"),
+        ("ends with an empty frame", {"event": asks(b"kong.vault.get")}, "has no function"),
+        (
+            "ends with an empty frame",
+            {"event": asks(b"kong.request.get_header", b"\x08\x01")},
+            "the argument of kong.request.get_header is not a String",
+        ),
+        ("64 events", {"event": closes}, "64 of 64 failed, the first: ['closed']"),
+        ("unknown instance", {"unknown": Line.end}, "is sent, where the connection"),
+        ("a closed instance", {"unknown": Line.end}, "is sent, where the connection"),
+        ("is positive", {"start": starts_as(0)}, "the id is 0"),
+        ("is positive", {"start": starts_as(-5)}, "the id is -5"),
+        ("not used again", {"start": starts_as(7)}, "the id 7 was given out again"),
+    ],
+)
+def test_a_server_with_a_fault_in_protobuf(
+    check_frames: Callable[..., Outcome], text: str, faults: dict[str, Act], detail: str
+) -> None:
+    found = check_frames(text, **faults)
+    assert found.result == "FAIL"
+    assert detail in found.detail
+
+
+def test_an_event_that_does_not_end(
+    check_frames: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pluginserver.testing.conformance.line.MOST", 5)
+
+    def event(line: Line) -> None:
+        while True:
+            line.ask("kong.request.get_method")
+
+    found = check_frames("ends with an empty frame", event)
+    assert (found.result, found.detail) == ("FAIL", "the event made 5 callbacks")
+
+
+def test_a_silent_server_in_protobuf(check_frames: Callable[..., Outcome]) -> None:
+    found = check_frames("ends with an empty frame", lambda line: line.frame(), timeout=0.3)  # type: ignore[arg-type, return-value]
+    assert (found.result, found.detail) == ("FAIL", "no answer: timeout")
+    found = check_frames("unknown instance", unknown=lambda line: line.frame(), timeout=0.3)  # type: ignore[arg-type, return-value]
+    assert "neither answered nor closed" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "event", "why"),
+    [
+        ("one event after another", exits, "ends with an exit"),
+        ("a large answer", exits, "asks for no text"),
+        ("a large answer", Line.end, "asks for no text"),
+    ],
+)
+def test_what_does_not_apply_to_a_plugin(
+    check_frames: Callable[..., Outcome], text: str, event: Act, why: str
+) -> None:
+    found = check_frames(text, event)
+    assert found.result == "skip"
+    assert why in found.detail
+
+
+def test_a_server_that_speaks_one_protocol(
+    check: Callable[..., Outcome], check_frames: Callable[..., Outcome]
+) -> None:
+    found = check("carries the sequence", {}, protocol="protobuf")
+    assert (found.result, found.detail) == ("skip", "the server does not speak ProtoBuf:1")
+    assert check_frames("carries the sequence", both=True).result == "ok"
+
+
+def test_one_protocol_alone(
+    serve: Callable[..., PluginServer], prefix: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(serve(HELLO).socket_path)
+    for protocol, there, absent in (
+        ("msgpack", "events", "protobuf"),
+        ("protobuf", "protobuf", "events"),
+    ):
+        assert main(["--protocol", protocol, path]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert there in lines
+        assert absent not in lines
+    server = Framed(prefix / "f", greets, Line.started, closes)
+    try:
+        arguments = ["--protocol", "protobuf", "--plugin", "p", "--phase", "access"]
+        assert main([*arguments, os.fspath(prefix / "f")]) == 0
+        assert main(["--protocol", "protobuf", os.fspath(prefix / "f")]) == 2
+    finally:
+        server.close()
 
 
 def test_the_table() -> None:

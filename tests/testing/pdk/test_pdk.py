@@ -126,6 +126,8 @@ def test_every_function_throws_where_kong_does_not_offer_it(name: str, phase: st
         ("nginx.get_var", ("no_such",), None),
         ("vault.is_reference", ("{vault://env/x}",), True),
         ("vault.is_reference", ("env/x",), False),
+        ("vault.is_reference", ("{vault://}",), True),
+        ("vault.is_reference", (5,), False),
         ("vault.get", ("{vault://env/x}",), "secret"),
     ],
 )
@@ -228,6 +230,7 @@ def test_what_throws(phase: str, name: str, args: tuple[Any, ...], words: str) -
         ("vault.get", ("x",), "not a reference"),
         ("vault.get", ("{vault://env/none}",), "could not get value"),
         ("vault.parse_reference", ("x",), "not a reference"),
+        ("vault.parse_reference", ("{vault://env/}",), "empty path"),
     ],
 )
 def test_what_fails(name: str, args: tuple[Any, ...], words: str) -> None:
@@ -562,8 +565,8 @@ def test_method_path_and_scheme() -> None:
          "bar=baz&bar=bla&bar&blo=&foo=hello%20world&zzz"),
         ("set_query", ({"n": 1, "f": False},), "n=1"),
         ("set_query", ([],), ""),
-        ("clear_query_arg", ("a",), "b&c=&d=%20%20"),
-        ("clear_query_arg", ("none",), "a=1&a=2&b&c=&d=%20%20"),
+        ("clear_query_arg", ("a",), "b=&c=&d=%20%20"),
+        ("clear_query_arg", ("none",), "a=1&a=2&b=&c=&d=%20%20"),
     ],
 )  # fmt: skip
 def test_queries(name: str, args: tuple[Any, ...], query: str) -> None:

@@ -24,13 +24,15 @@ Make = Callable[..., Gateway]
 
 
 @pytest.fixture(params=["in-process", "embedded"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
+def make(request: pytest.FixtureRequest, tmp_path: Path, protocol: str) -> Iterator[Make]:
     """Makes a gateway with a plugin of this body on it."""
     gateways: list[Gateway] = []
 
     def start(body: str, timeout: float = 20.0, quirks: Quirks | None = None) -> Gateway:
         (tmp_path / "buggy.py").write_text(HEAD + textwrap.indent(textwrap.dedent(body), "    "))
-        gateway = Gateway(request.param, root=tmp_path, timeout=timeout, quirks=quirks)
+        gateway = Gateway(
+            request.param, root=tmp_path, timeout=timeout, quirks=quirks, protocol=protocol
+        )
         gateways.append(gateway)
         gateway.plugin("buggy.py")
         return gateway
@@ -175,11 +177,11 @@ def test_an_exception_while_unwinding(make: Make) -> None:
     assert status(exchange) == 201
 
 
-def test_an_endless_loop(make: Make) -> None:
+def test_an_endless_loop(make: Make, protocol: str) -> None:
     kong = make(
         """
         def access(self, kong):
-            kong.log("into the loop")
+            kong.log.notice("into the loop")
             while True:
                 pass
         """,
@@ -187,9 +189,9 @@ def test_an_endless_loop(make: Make) -> None:
     )
     kind, message, exchange = bug(kong)
     assert kind == "time-out"
-    assert "in access within 0.5 s, after kong.log('into the loop')" in message
+    assert "in access within 0.5 s, after kong.log.notice('into the loop')" in message
     assert "endless loop" in message
-    assert status(exchange) == 200
+    assert status(exchange) == (200 if protocol == "msgpack" else 500)
     assert [run.ended for run in exchange.runs] == ["failed"]
 
 
@@ -290,7 +292,7 @@ def test_a_call_in_a_greenlet_of_ones_own(make: Make) -> None:
     assert "OutsideEventError" in message
 
 
-def test_a_configuration_that_the_plugin_refuses(make: Make) -> None:
+def test_a_configuration_that_the_plugin_refuses(make: Make, protocol: str) -> None:
     kong = make("""
         def __init__(self, config):
             raise ValueError("no good")
@@ -300,7 +302,8 @@ def test_a_configuration_that_the_plugin_refuses(make: Make) -> None:
     """)
     kind, message, exchange = bug(kong)
     assert kind == "bad instance"
-    assert "no good" in message
+    if protocol == "msgpack" or make.server == "in-process":  # type: ignore[attr-defined]
+        assert "no good" in message
     assert status(exchange) == 500
 
 

@@ -213,7 +213,7 @@ def test_events_that_kong_forgets_are_ended(tmp_path: Path) -> None:
 
 
 def _object(server: InProcess, instance: int) -> object:
-    handler = server._methods._instances.handler(instance, "access")
+    handler = server.methods._instances.handler(instance, "access")
     return handler.call.__self__  # type: ignore[attr-defined]
 
 

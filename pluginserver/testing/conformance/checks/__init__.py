@@ -12,13 +12,14 @@ from __future__ import annotations
 from typing import Final
 
 from ..check import Check
-from . import connection, errors, events, methods, process
+from . import connection, errors, events, methods, process, protobuf
 
 CHECKS: Final[tuple[Check, ...]] = (
     *connection.CHECKS,
     *methods.CHECKS,
     *errors.CHECKS,
     *events.CHECKS,
+    *protobuf.CHECKS,
     *process.CHECKS,
 )
 """All checks, in the order in which they are run."""

@@ -30,9 +30,10 @@ def _(probe: Probe) -> None:
             message = connection.receive(probe.server.timeout)
 
 
-@CHECKS.should("serverPid is sent on connecting")
+@CHECKS.should("serverPid is sent before the first answer")
 def _(probe: Probe) -> None:
     with probe.connection() as connection:
+        connection.send(probe.request(GET_STATUS, "")[1], probe.server.timeout)
         message = connection.receive(probe.server.timeout)
         want(message[:2] == [2, "serverPid"], f"the first message is {short(message)}")
 
@@ -89,6 +90,7 @@ def _closes(probe: Probe, data: bytes) -> None:
     """What is not a request must end its own connection, and that one alone."""
     with probe.connection() as other:
         with probe.connection() as connection:
+            probe.ask(GET_STATUS, "", connection)
             connection.send(data, probe.server.timeout)
             try:
                 while True:

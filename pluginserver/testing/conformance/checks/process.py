@@ -13,7 +13,7 @@ from ...transports.sockets import Command
 from ..check import Group
 from ..probe import Probe, Skipped, want
 
-CHECKS = Group("process")
+CHECKS = Group("process", protocol=None)
 
 
 def _command(probe: Probe) -> Command:
