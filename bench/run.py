@@ -1,7 +1,7 @@
 """Run the benchmarks side by side: this server, and the floor, in turn, on the same machine.
 
 Usage: python bench/run.py [NAME|all] [-t SECONDS] [-n ROUNDS], where NAME is hello, modes, blocking,
-raising, own, memory, pdk, testing or million, which is not among all.
+raising, own, memory, pdk, trips, testing or million, which is not among all.
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -357,6 +357,45 @@ def pdk(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
     print(f"  median CPU ratio {statistics.median(ratios):.3f}")
 
 
+def trips(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
+    """``bench`` (8 callbacks) and ``hello`` (2) with fewer round trips, against each callback travelling."""
+    print("fewer round trips against plain, 64 in flight")
+    ratios: dict[str, list[float]] = {"bench": [], "hello": []}
+    ways = ("plain", "fewer")
+    with contextlib.ExitStack() as stack:
+        servers = {}
+        for way in ways:
+            socket = directory / f"{way}.sock"
+            command = [*ours(socket, HERE / "plugins"), "-round-trips", way]
+            servers[way] = stack.enter_context(serving(command, socket)), socket
+            for name in ratios:
+                load(loadgen, *servers[way], inflight=64, seconds=1, p=name, H=13)
+        for number in range(rounds):
+            for name, found in ratios.items():
+                got = {
+                    way: load(loadgen, *servers[way], inflight=64, seconds=seconds, p=name, H=13)
+                    for way in (ways if number % 2 else reversed(ways))
+                }
+                plain, fewer = got["plain"], got["fewer"]
+                found.append(fewer["events_s"] / plain["events_s"])
+                print(
+                    f"  round {number + 1}, {name}: "
+                    + "; ".join(
+                        f"{way} {one['rpcs'] / one['events']:.2f} RPCs an event,"
+                        f" {one['events_s']:.0f} events/s,"
+                        f" {one['cpu'] * one['rpcs'] / one['events']:.1f} us of CPU an event,"
+                        f" errors {one['errors']}"
+                        for way, one in got.items()
+                    )
+                    + f"; ratio {found[-1]:.2f}"
+                )
+    for name, found in ratios.items():
+        print(
+            f"  {name}: median ratio {statistics.median(found):.2f}"
+            f" ({min(found):.2f} to {max(found):.2f})"
+        )
+
+
 def testing(_loadgen: Path, _directory: Path, _seconds: float, rounds: int) -> None:
     """What one test of ``hello`` takes: a gateway, the plugin, a request, and the end.
 
@@ -400,6 +439,7 @@ BENCHMARKS = {
     "memory": memory,
     "million": million,
     "pdk": pdk,
+    "trips": trips,
     "testing": testing,
 }
 

@@ -173,7 +173,8 @@ class PluginServer(WatchedListener):
         self._pool = ThreadPool(_worker, self._name, self.options)
         undo.callback(self._pool.close)
         self._background = Background(lambda errand: self._pool.submit(errand, monotonic()))
-        self._instances = Instances(self._failed, self._background, self.options.replace)
+        plain = self.options.round_trips == "plain"
+        self._instances = Instances(self._failed, self._background, self.options.replace, plain)
         clients = Clients(self._pool.watch)
         self._housekeeping = Housekeeping(
             self._instances, clients, self.options.instance_timeout, self._pool.counts

@@ -45,6 +45,7 @@ OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
     **{name: ("N", int) for name in HELP if name.startswith("max_")},
     "parent": ("PID", int),
+    "round_trips": ("MODE", str),
     "socket_mode": ("MODE", lambda text: int(text, 8)),
     "socket_group": ("GROUP", str),
 }
@@ -356,6 +357,8 @@ def _shown(name: str, default: Any) -> str:
     """A flag's default as the help shows it."""
     if default is None:
         return "that of the process"
+    if isinstance(default, str):
+        return default
     return f"0{default:o}" if name == "socket_mode" else f"{default:g}"
 
 

@@ -93,7 +93,9 @@ async def running(options: Options, terminal: Terminal) -> AsyncIterator[DevGate
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         stack.callback(plugins.close)
         await loop.run_in_executor(None, plugins.refresh)
-        server = PluginServer(directory / "plugins.sock", plugins, on_error=errors.report)
+        server = PluginServer(
+            directory / "plugins.sock", plugins, on_error=errors.report, round_trips="plain"
+        )
         await loop.run_in_executor(None, server.start)
         stack.push_async_callback(loop.run_in_executor, None, server.stop, GRACE)
         gateway = Gateway(server.socket_path, keep=1)

@@ -6,7 +6,8 @@ Rules kept here:
   which Kong would throw it raises, with a sentence that says what to do;
 * a finaliser that the garbage collector runs may be another event's: it cannot call;
 * so may one that runs because the last reference is gone: it cannot end the event, and who tries is named;
-* the event is found by the greenlet that calls: nothing is made for an event but its runner.
+* the event is found by the greenlet that calls: nothing is made for an event but its runner;
+* what need not travel does not, where the handler is to save round trips: see :mod:`.trips`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from greenlet import getcurrent
 from ..errors import EventEndedError, OutsideEventError, PhaseError
 from ..spec.functions import FUNCTIONS
 from .collection import COLLECTION, in_collection, in_finaliser
-from .event import Event, Runner, Unwind
-from .outcome import Outcome
+from .event import Event, Runner
+from .outcome import Outcome, Unwind
+from .trips import WAYS, travel
 
 
 def callback(method: str, *args: Any) -> Any:
@@ -28,13 +30,21 @@ def callback(method: str, *args: Any) -> Any:
 
     :param method: the function's full name, such as ``"kong.request.get_header"``.
     :param args: its arguments, sent as they are; a None in them cuts off what follows it.
-    :returns: what Kong sent back, decoded from MessagePack; None when it sent nothing.
+    :returns: what Kong sent back, decoded from MessagePack; None when it sent nothing.  A later call may
+        get the same object: who shows it to a handler makes another one.
     :raises PDKError: when Kong answers with ``StepError``.
     :raises PhaseError: in a phase in which Kong would throw; nothing is sent.
     :raises OutsideEventError: where no event runs, and in a finaliser that the garbage collector calls.
     :raises EventEndedError: after the event's last message.
     """
-    runner = _runner(method)
+    event = _event(method)
+    if event.handler.habits is not None:
+        way = WAYS.get(method)
+        if way is not None:
+            return way(event, method, args)
+        if event.trips is not None or event.unsent is not None:
+            return travel(event, method, args)
+    runner = event.runner
     return runner.ask(runner, method, args)
 
 
@@ -45,12 +55,13 @@ def finish(method: str, *args: Any) -> NoReturn:
 
     :raises OutsideEventError: in any finaliser, too.
     """
-    event = _runner(method).event
-    assert event is not None
+    event = _event(method)
     if in_finaliser():
         error = _in_finaliser(method)
         event.note(error)
         raise error
+    if event.unsent is not None:
+        event.send()
     event.outcome = Outcome((method, args), how="exited")
     raise Unwind
 
@@ -67,8 +78,8 @@ def current() -> Event:
     return runner.event
 
 
-def _runner(method: str) -> Runner:
-    """The runner that calls, if it may call this function now."""
+def _event(method: str) -> Event:
+    """The event whose handler calls, if it may call this function now."""
     runner = getcurrent()
     if type(runner) is not Runner:
         raise _outside(method)
@@ -80,7 +91,7 @@ def _runner(method: str) -> Runner:
         raise _ended(event, method)
     if method in event.forbidden:
         raise _forbidden(event, method)
-    return runner
+    return event
 
 
 def _outside(method: str) -> OutsideEventError:

@@ -30,7 +30,7 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -38,37 +38,25 @@ from ..errors import ForeignSwitchError, PDKError
 from ..logs import Repeats
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Task
-from ..spec.functions import FORBIDDEN
+from ..spec.functions import FORBIDDEN, PATIENT
 from ..spec.phases import ANSWERING
+from .habits import Habits
 from .masked import masked_exception
 from .outcome import (
     AFTER,
     ERROR,
     EXIT,
+    FOREIGN,
     LOG_ERROR,
     MASKED,
     RETURNED,
     UNEXPECTED,
     Out,
     Outcome,
+    Unwind,
     summary,
 )
 from .placement import Placement
-
-PATIENT: Final = frozenset(
-    {
-        "kong.request.get_raw_body",
-        "kong.request.get_body",
-        "kong.client.load_consumer",
-        "kong.vault.get",
-        "kong.vault.update",
-    }
-)
-"""Calls in which Kong itself waits: for a client, a database or a vault."""
-
-
-class Unwind(BaseException):
-    """Unwinds a handler whose event has sent its last message."""
 
 
 class Handler:
@@ -83,6 +71,7 @@ class Handler:
     :param request_timeout: seconds after which a request is refused; None for the server's own.
     :param placement: where its events run; shared by all instances of a plugin.
     :param argument: what it is called with.
+    :param habits: what its events are used to read, shared alike; None to send every call (:mod:`.trips`).
     """
 
     __slots__ = (
@@ -93,6 +82,7 @@ class Handler:
         "fail_open",
         "failed",
         "forbidden",
+        "habits",
         "instance_id",
         "phase",
         "placement",
@@ -113,6 +103,7 @@ class Handler:
         placement: Placement | None = None,
         request_timeout: float | None = None,
         argument: object = None,
+        habits: Habits | None = None,
     ) -> None:
         self.plugin = plugin
         self.instance_id = instance_id
@@ -124,6 +115,7 @@ class Handler:
         self.forbidden = FORBIDDEN[phase]
         self.placement = placement or Placement()
         self.request_timeout = request_timeout
+        self.habits = habits
         self.events: dict[Event, None] = {}
         """Its events that are not over; who begins one puts it in."""
         self.closed = False
@@ -157,7 +149,7 @@ class Event(Task):
     :param ended: told once that the event is over, in whatever way.
     """
 
-    __slots__ = ("_ended", "asked", "forbidden", "handler", "outcome", "runner")
+    __slots__ = ("_ended", "asked", "forbidden", "handler", "outcome", "runner", "trips", "unsent")
 
     runner: Runner
 
@@ -178,6 +170,10 @@ class Event(Task):
         self.outcome: Outcome | None = None
         self.asked = ""
         """The function that its last callback named."""
+        self.trips: Any = None
+        """What it remembers (:mod:`.trips`); None for nothing."""
+        self.unsent: tuple[str, tuple[Any, ...], Any] | None = None
+        """A call that waits to travel with others, and what :mod:`.trips` knows of it."""
         self._ended = ended
 
     # -- as the runtime sees it
@@ -252,7 +248,7 @@ class Event(Task):
                 return out
             if len(out) == 2 and type(out[1]) is Outcome:
                 return out[1]
-        return self.broke(ForeignSwitchError(_FOREIGN.format(self.handler.plugin)), out)
+        return self.broke(ForeignSwitchError(FOREIGN.format(self.handler.plugin)), out)
 
     def broke(self, error: BaseException, out: Any = None) -> Outcome:
         """End an event whose handler did not come back the way it went in."""
@@ -284,6 +280,8 @@ class Event(Task):
         try:
             # Not a partial: a call out of C costs each switch of the greenlet a fifth more.
             handler.call(handler.argument)
+            if self.unsent is not None and self.outcome is None:
+                self.send()
         except Unwind as unwinding:
             error = masked_exception(unwinding)
             if error is not None:
@@ -300,6 +298,12 @@ class Event(Task):
                 self._tell_kong(error, AFTER)
         return self.outcome or RETURNED
 
+    def send(self) -> None:
+        """Send the call that waits, if there is one; raises :class:`PDKError` when Kong refuses it."""
+        unsent, self.unsent = self.unsent, None
+        if unsent is not None:
+            self.runner.ask(self.runner, unsent[0], unsent[1])
+
     def note(self, error: BaseException) -> None:
         """Keep what its code has raised, to be told by :meth:`report`."""
         self.raised = [*(self.raised or ()), error]
@@ -308,6 +312,12 @@ class Event(Task):
         """Settle how the event ends, and tell Kong's log if that does not."""
         handler = self.handler
         self.outcome = handler.refusal(summary(handler.plugin, handler.phase, error), "raised")
+        try:
+            self.send()
+        except PDKError as other:
+            self.note(other)
+        except Cancelled:
+            return
         if self.outcome.error is None:
             self._tell_kong(error)
 
@@ -318,12 +328,6 @@ class Event(Task):
             self.runner.ask(self.runner, LOG_ERROR, (text,))
         except (PDKError, Cancelled):
             pass
-
-
-_FOREIGN: Final = (
-    "the plugin {} switched to another greenlet in the middle of an event (gevent, eventlet, or a switch"
-    " of its own): call nothing that switches greenlets in a handler"
-)
 
 
 class Runner(greenlet):

@@ -13,9 +13,18 @@ LOG_ERROR: Final = "kong.log.err"
 UNEXPECTED: Final = (500, {"message": "An unexpected error occurred"})
 """The arguments of the ``exit`` that closes a request where Kong has no ``error``: Kong's own words."""
 
+FOREIGN: Final = (
+    "the plugin {} switched to another greenlet in the middle of an event (gevent, eventlet, or a switch"
+    " of its own): call nothing that switches greenlets in a handler"
+)
+
 MASKED: Final = " (hidden by an exit in a finally block)"
 AFTER: Final = " (after the last message to Kong)"
 """What Kong's log is told of an exception that did not decide how the event ended."""
+
+
+class Unwind(BaseException):
+    """Unwinds a handler whose event has sent its last message."""
 
 
 class Outcome:

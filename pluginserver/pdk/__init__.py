@@ -30,6 +30,7 @@ from .node import Node
 from .plugin import PluginInfo
 from .request import Request
 from .response import Response
+from .results import fresh
 from .router import Router
 from .service import ServiceNamespace
 from .telemetry import Telemetry
@@ -77,7 +78,7 @@ class Kong:
         function = FUNCTIONS.get(check_text(name, "name"))
         if function is not None and function.never_returns:
             finish(name, *sent)
-        return callback(name, *sent)
+        return fresh(callback(name, *sent))
 
 
 kong: Final = Kong()

@@ -8,7 +8,7 @@ from typing import Any, Final, overload
 from ..events.callbacks import callback
 from ..spec.entities import Consumer, Credential
 from ..spec.formats import UUID
-from .results import as_list, as_map, whole
+from .results import as_list, as_map, fresh, whole
 from .tls import TLS
 from .values import check_flag, check_text, to_lua, to_lua_map
 
@@ -58,7 +58,7 @@ class Client:
 
         Phases: access, response, log.
         """
-        return Credential.from_kong(callback("kong.client.get_credential"))
+        return Credential.from_kong(fresh(callback("kong.client.get_credential")))
 
     def load_consumer(self, consumer_id: str, search_by_username: bool = False) -> Consumer | None:
         """Look a consumer up in Kong's database.
@@ -90,7 +90,7 @@ class Client:
 
         Phases: access, response, log.
         """
-        return Consumer.from_kong(callback("kong.client.get_consumer"))
+        return Consumer.from_kong(fresh(callback("kong.client.get_consumer")))
 
     @overload
     def authenticate(

@@ -15,7 +15,7 @@ from ..events.callbacks import callback
 from ..spec.limits import EXACT
 from ..spec.multimap import Headers, Query, QueryValue
 from . import results
-from .results import as_map, whole
+from .results import as_map, fresh, whole
 from .values import check_integer, check_text
 
 MAX_ITEMS: Final = 1000
@@ -243,7 +243,7 @@ class Request:
 
         Phases: rewrite, access, response, log.
         """
-        answer = as_map(callback("kong.request.get_uri_captures"))
+        answer = as_map(fresh(callback("kong.request.get_uri_captures")))
         unnamed, named = answer.get("unnamed"), answer.get("named")
         if isinstance(unnamed, (list, dict)) and isinstance(named, (list, dict)):
             return {**as_map(unnamed), **as_map(named)}

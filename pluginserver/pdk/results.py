@@ -4,7 +4,9 @@ Rules kept here:
 
 * a function that gives a map, a list, a multi-map or bytes gives an empty one when Kong sent nothing,
   and for Lua's empty table, whether it came as a list or a map;
-* an answer is read by the call that asked for it, never by the name of the step that brought it.
+* an answer is read by the call that asked for it, never by the name of the step that brought it;
+* an answer that an event remembers is Kong's to every call that gets it: a handler is shown another object
+  (:func:`fresh`), which it may change.
 """
 
 from __future__ import annotations
@@ -16,7 +18,16 @@ from ..spec.multimap import Headers, MultiMap, Query
 
 M = TypeVar("M", bound="MultiMap[Any]")
 
-__all__ = ["as_list", "as_map", "body", "headers", "map_or_list", "query", "whole"]
+__all__ = ["as_list", "as_map", "body", "fresh", "headers", "map_or_list", "query", "whole"]
+
+
+def fresh(answer: Any) -> Any:
+    """An answer in maps and lists of its own."""
+    if isinstance(answer, dict):
+        return {key: fresh(value) for key, value in answer.items()}
+    if isinstance(answer, list):
+        return [fresh(value) for value in answer]
+    return answer
 
 
 def headers(answer: Any) -> Headers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..events.callbacks import callback
 from ..spec.entities import Route, Service
+from .results import fresh
 
 
 class Router:
@@ -18,7 +19,7 @@ class Router:
 
         Phases: access, response, log.
         """
-        return Route.from_kong(callback("kong.router.get_route"))
+        return Route.from_kong(fresh(callback("kong.router.get_route")))
 
     def get_service(self) -> Service | None:
         """The service that the request goes to.
@@ -27,4 +28,4 @@ class Router:
 
         Phases: access, response, log.
         """
-        return Service.from_kong(callback("kong.router.get_service"))
+        return Service.from_kong(fresh(callback("kong.router.get_service")))

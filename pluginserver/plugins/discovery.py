@@ -37,6 +37,7 @@ _CLASS_NAMES: Final = (
     "threads",
     "request_timeout",
     "protocol",
+    "round_trips",
     "Schema",
     "protocols",
     "no_consumer",

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 OnError = Literal["close", "continue"]
 Threads = Literal["own", "shared"]
 Protocol = Literal["msgpack", "protobuf"]
+RoundTrips = Literal["fewer", "plain"]
 
 PARTS: Final = ("Plugin", "version", "priority")
 """What a module must define to be a plugin."""
@@ -98,6 +99,7 @@ class Plugin:
     :param request_timeout: seconds after which a request is refused; None for the server's own.
     :param protocol: what Kong is told to speak with it.
     :param threads: ``"own"`` or ``"shared"`` when the module says itself where its events run.
+    :param round_trips: whether a callback that need not travel is spared, ``"fewer"``, or each one travels.
     :param modtime: when its file was changed, in seconds since 1970; 0 when it has none.
     :param load_time: when it was loaded, in seconds since 1970.
     :param source: the file or package's directory that it was loaded from, or the name of the module,
@@ -111,6 +113,7 @@ class Plugin:
     schema: dict[str, Any]
     on_error: OnError
     threads: Threads | None
+    round_trips: RoundTrips
     request_timeout: float | None
     protocol: Protocol
     modtime: float
@@ -181,7 +184,7 @@ def build(
     """Make a plugin of what a module defines, and judge it.
 
     :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
-        ``Schema``, ``on_error``, ``threads``, ``request_timeout``, ``protocol`` and what
+        ``Schema``, ``on_error``, ``threads``, ``request_timeout``, ``protocol``, ``round_trips`` and what
         :func:`~pluginserver.schema.plugin_schema` takes.
     :param default_name: its name when the module gives none.
     :param source: where it comes from.
@@ -204,6 +207,7 @@ def build(
             schema=_schema(name, cls, module),
             on_error=_on_error(module.get("on_error", "close")),
             threads=_threads(module.get("threads")),
+            round_trips=_round_trips(module.get("round_trips", "fewer")),
             request_timeout=_request_timeout(module.get("request_timeout")),
             protocol=_protocol(module.get("protocol", "msgpack")),
             modtime=modtime,
@@ -263,6 +267,12 @@ def _protocol(protocol: Any) -> Protocol:
     if protocol not in ("msgpack", "protobuf"):
         raise PluginError(f'protocol must be "msgpack" or "protobuf", got {protocol!r:.60}')
     return cast(Protocol, protocol)
+
+
+def _round_trips(mode: Any) -> RoundTrips:
+    if mode not in ("fewer", "plain"):
+        raise PluginError(f'round_trips must be "fewer" or "plain", got {mode!r:.60}')
+    return cast(RoundTrips, mode)
 
 
 def _request_timeout(seconds: Any) -> float | None:

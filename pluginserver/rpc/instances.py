@@ -28,17 +28,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from ..errors import ConfigError, InstanceError, RPCError
 from ..events.event import Event, Handler
-from ..events.placement import Placement
 from ..logs import get_logger
 from ..pdk import kong
 from ..plugins.plugin import Configured
 from ..plugins.registry import Plugin
 from .clients import UNSEEN, Client
 from .instance import Asked, Instance
+from .judged import Judged, Placed
 from .shown import shown
 
 MAX_ID: Final = 2**31 - 1
@@ -46,19 +46,6 @@ MAX_ID: Final = 2**31 - 1
 
 Background = Callable[[str, Callable[[], None]], None]
 """Calls a function on a thread where it may take its time; the text says what it does, for the log."""
-
-
-class Placed(NamedTuple):
-    """Where the events of one phase of one plugin run.
-
-    :param placement: ``"own"``, ``"shared"`` or ``"trial"``.
-    :param reason: why, with file and line where there are any.
-    """
-
-    plugin: str
-    phase: str
-    placement: str
-    reason: str
 
 
 class Follower(Protocol):
@@ -80,6 +67,7 @@ class Instances:
     :param failed: told of every exception that a handler raises.
     :param background: calls plugins' ``close()``.
     :param keep_texts: whether to keep the configurations as they were sent, for a successor.
+    :param plain: whether every callback is to travel, whatever the plugins say.
     """
 
     def __init__(
@@ -87,6 +75,7 @@ class Instances:
         failed: Callable[[Event, BaseException], None],
         background: Background,
         keep_texts: bool = False,
+        plain: bool = False,
     ) -> None:
         self.follower: Follower | None = None
         self._keep_texts = keep_texts
@@ -101,7 +90,7 @@ class Instances:
         """Those that are closed and have events that run."""
         self.changes = 0
         """How many were started, told, or closed."""
-        self._placements: dict[tuple[Plugin, str], Placement] = {}
+        self._judged = Judged(plain)
         self._last_start: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
 
@@ -187,8 +176,10 @@ class Instances:
         self, instance_id: int, code: Plugin, methods: Mapping[str, Callable[..., object]]
     ) -> dict[str, Handler]:
         """The handlers of a new instance by phase; under the lock."""
-        return {
-            phase: Handler(
+        handlers = {}
+        for phase, method in methods.items():
+            placement, habits = self._judged.of(code, phase)
+            handlers[phase] = Handler(
                 code.name,
                 instance_id,
                 phase,
@@ -196,20 +187,16 @@ class Instances:
                 self._failed,
                 fail_open=code.on_error == "continue",
                 request_timeout=code.request_timeout,
-                placement=self._placement(code, phase),
+                placement=placement,
                 argument=kong,
+                habits=habits,
             )
-            for phase, method in methods.items()
-        }
+        return handlers
 
     def placements(self) -> list[Placed]:
         """Where the phases of the plugins that have had an instance run, and why."""
         with self._lock:
-            found = {
-                (code.name, phase): Placed(code.name, phase, placement.name, placement.reason)
-                for (code, phase), placement in self._placements.items()
-            }
-        return list(found.values())
+            return self._judged.placements()
 
     def get(self, instance_id: int) -> Instance:
         """The instance with that id.
@@ -297,11 +284,7 @@ class Instances:
                 self._retired[instance.id] = instance
                 del self._by_id[instance.id]
             used = {*loaded.values(), *(one.code for one in (*self._by_id.values(), *found))}
-            self._placements = {
-                key: placement
-                for key, placement in self._placements.items()
-                if key[0] in used or key[0].name not in loaded
-            }
+            self._judged.forget(lambda code: code not in used and code.name in loaded)
         return len(found)
 
     def discard(self, instance: Instance) -> bool:
@@ -354,15 +337,6 @@ class Instances:
 
     def _is_taken(self, number: int) -> bool:
         return any(number in table for table in (self._by_id, self._retired, self._closed))
-
-    def _placement(self, code: Plugin, phase: str) -> Placement:
-        """Where a phase runs: judged anew when the plugin was loaded again; under the lock."""
-        placement = self._placements.get((code, phase))
-        if placement is None:
-            log = get_logger(plugin=code.name, phase=phase)
-            placement = Placement(code.threads, code.thread_ties(), log)
-            self._placements[code, phase] = placement
-        return placement
 
     # -- retired ones
 

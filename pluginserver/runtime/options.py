@@ -69,6 +69,10 @@ def _is_flag(value: Any) -> bool:
     return type(value) is bool
 
 
+def _is_round_trips(value: Any) -> bool:
+    return type(value) is str and value in ("fewer", "plain")
+
+
 def _is_group(value: Any) -> bool:
     return value is None or (isinstance(value, str) and group_number(value) is not None)
 
@@ -200,6 +204,12 @@ class Options:
         "a number of seconds from 0 up",
         _is_duration,
     )
+    round_trips: str = _option(
+        "fewer",
+        "fewer, to spare a callback whose answer and effect are certain, or plain, to have each one travel",
+        "fewer or plain",
+        _is_round_trips,
+    )
     replace: bool = _option(
         False,
         "take over from a server that is listening on the socket, and let a later one take over, "
@@ -241,6 +251,7 @@ class OptionArguments(TypedDict, total=False):
     linger: float
     instance_timeout: float
     grace: float
+    round_trips: str
     replace: bool
     watch_parent: bool
     parent: int

@@ -54,6 +54,10 @@ class Peer(Protocol):
 class Owner(Protocol):
     """The thread that a task belongs to."""
 
+    @property
+    def began(self) -> float:
+        """When its slice at hand began on the monotonic clock; 0.0 outside of one."""
+
     def post(self, item: Item) -> None:
         """Give the thread something to do; from any thread."""
 

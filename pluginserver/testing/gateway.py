@@ -81,6 +81,8 @@ class Gateway:
     :param keep: how many exchanges and log lines are remembered.
     :param protocol: the protocol in which all plugins are served, ``"msgpack"`` or ``"protobuf"``; None for
         the one that each plugin asks for, by ``protocol`` in its module.
+    :param round_trips: ``"plain"``, so that the record has every PDK call that a plugin made; ``"fewer"``
+        has our own server spare those that need not travel, as it does behind Kong.
     :raises GatewayError: when there is no such server or protocol.
     """
 
@@ -132,6 +134,7 @@ class Gateway:
         raise_bugs: bool = True,
         keep: int = KEPT,
         protocol: str | None = None,
+        round_trips: str = "plain",
     ) -> None:
         if protocol is not None and protocol not in ON_THE_WIRE:
             raise GatewayError(f"{protocol!r} is not a protocol: say {' or '.join(ON_THE_WIRE)}")
@@ -140,7 +143,9 @@ class Gateway:
         self.node = Node(quirks, keep)
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
-            connect(server, root=root, quirks=self.quirks, timeout=timeout)
+            connect(
+                server, root=root, quirks=self.quirks, timeout=timeout, round_trips=round_trips
+            )
             if isinstance(server, (str, os.PathLike, Sequence))
             else server
         )

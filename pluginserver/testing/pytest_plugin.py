@@ -39,12 +39,12 @@ TIMEOUT: Final = 10.0
 
 _GATEWAY: Final[pytest.StashKey[Gateway]] = pytest.StashKey()
 _LIBRARY: Final[pytest.StashKey[Library]] = pytest.StashKey()
-_HOSTS: Final[pytest.StashKey[dict[Path, Host]]] = pytest.StashKey()
+_HOSTS: Final[pytest.StashKey[dict[tuple[Path, str], Host]]] = pytest.StashKey()
 
 _MARKER: Final = (
-    "kong(server=..., protocol=..., timeout=..., raise_bugs=..., root=..., **quirks): how the fixture "
-    "kong is made. server: in-process, embedded, socket:PATH, command:LINE; protocol: msgpack, protobuf; "
-    "quirks: see pluginserver.testing.Quirks"
+    "kong(server=..., protocol=..., round_trips=..., timeout=..., raise_bugs=..., root=..., **quirks): how "
+    "the fixture kong is made. server: in-process, embedded, socket:PATH, command:LINE; protocol: msgpack, "
+    "protobuf; round_trips: plain, fewer; quirks: see pluginserver.testing.Quirks"
 )
 
 
@@ -85,7 +85,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def _transport(
-    config: pytest.Config, server: Any, root: Path, quirks: Quirks, timeout: float
+    config: pytest.Config,
+    server: Any,
+    root: Path,
+    quirks: Quirks,
+    timeout: float,
+    round_trips: str,
 ) -> Transport:
     """The way to the server; ours are kept for the tests to come."""
     from .transports.connect import connect
@@ -94,11 +99,18 @@ def _transport(
 
     library = config.stash.setdefault(_LIBRARY, Library())
     if server != "embedded":
-        return connect(server, root=root, quirks=quirks, timeout=timeout, library=library)
+        return connect(
+            server,
+            root=root,
+            quirks=quirks,
+            timeout=timeout,
+            library=library,
+            round_trips=round_trips,
+        )
     hosts = config.stash.setdefault(_HOSTS, {})
-    if root not in hosts:
-        hosts[root] = Host(Collection(root, library))
-    return Embedded(hosts[root], quirks, timeout)
+    if (root, round_trips) not in hosts:
+        hosts[root, round_trips] = Host(Collection(root, library), round_trips=round_trips)
+    return Embedded(hosts[root, round_trips], quirks, timeout)
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -109,6 +121,7 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
         "timeout": float(config.getini("kong_timeout")),
         "root": "",
         "raise_bugs": True,
+        "round_trips": "plain",
     }
     for mark in reversed(list(request.node.iter_markers("kong"))):
         settings.update(mark.kwargs)
@@ -131,8 +144,9 @@ def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     timeout = settings.pop("timeout")
     raise_bugs = settings.pop("raise_bugs")
     protocol = settings.pop("protocol")
+    round_trips = settings.pop("round_trips")
     quirks = Quirks(**settings)
-    transport = _transport(request.config, server, root, quirks, timeout)
+    transport = _transport(request.config, server, root, quirks, timeout, round_trips)
     with Gateway(transport, quirks=quirks, raise_bugs=raise_bugs, protocol=protocol) as gateway:
         request.node.stash[_GATEWAY] = gateway
         yield gateway

@@ -511,6 +511,7 @@ def test_entry_points(
         (HELLO + "priority = True\n", "priority must be an integer such as 100, got True"),
         (HELLO + "name = 'a b'\n", "has the name 'a b': use a string of letters"),
         (HELLO + "name = 3\n", "has the name 3: use a string of letters"),
+        (HELLO + "round_trips = 2\n", 'round_trips must be "fewer" or "plain", got 2'),
         (HELLO + "on_error = 'stop'\n", 'on_error must be "close" or "continue", got \'stop\''),
         (HELLO + "Plugin = 3\n", "Plugin must be a class, got 3"),
         (HELLO + "Plugin = [1]\n", "Plugin must be a class, got [1]"),

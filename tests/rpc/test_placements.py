@@ -18,7 +18,8 @@ from support.client import TIMEOUT, Client
 from pluginserver import PluginServer, logs
 from pluginserver.events.placement import FIRST_TRIAL, STRIKES
 from pluginserver.plugins.registry import Plugins
-from pluginserver.rpc.instances import Instances, Placed
+from pluginserver.rpc.instances import Instances
+from pluginserver.rpc.judged import Placed
 from pluginserver.runtime.usage import Usage
 
 Serve = Callable[..., PluginServer]

@@ -36,6 +36,8 @@ from pluginserver.runtime.options import HELP, OptionArguments, Options
         ("allow_user", ["root", 0]),
         ("allow_user", [str(2**32 - 1)]),
         ("fixed_plugins_directory", 1),
+        ("round_trips", "some"),
+        ("round_trips", True),
         ("parent", -1),
         ("parent", True),
     ],
@@ -59,6 +61,7 @@ def test_a_value_that_cannot_work_is_refused_by_name(name: str, value: Any) -> N
         ("socket_group", str(2**32 - 2)),
         ("allow_user", ()),
         ("allow_user", ("root", "54321")),
+        ("round_trips", "plain"),
         ("parent", 0),
     ],
 )

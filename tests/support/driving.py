@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pluginserver.events.event import Event, Handler, Runners
+from pluginserver.events.habits import Habits
 from pluginserver.events.outcome import Outcome
 
 Calls = list[tuple[str, tuple[Any, ...]]]
@@ -16,11 +17,13 @@ def drive(
     answers: Iterable[Any] = (),
     phase: str = "access",
     fail_open: bool = False,
+    habits: Habits | None = None,
 ) -> tuple[Calls, Outcome, list[BaseException]]:
     """Run a handler to its end as a worker would.
 
     :param answers: what each callback gets in turn, None when they run out; an exception is raised
         in it.
+    :param habits: what saves round trips; None for a handler whose callbacks all travel.
     :returns: the callbacks as ``(method, args)``, how the event ended, what the handler raised.
     """
     failures: list[BaseException] = []
@@ -33,6 +36,7 @@ def drive(
             lambda _kong: handler(),
             lambda _event, error: failures.append(error),
             fail_open,
+            habits=habits,
         ),
     )
     calls: Calls = []

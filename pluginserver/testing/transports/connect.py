@@ -35,6 +35,7 @@ def connect(
     quirks: Quirks | None = None,
     timeout: float = 60.0,
     library: Library | None = None,
+    round_trips: str = "plain",
 ) -> Transport:
     """The transport to a plugin server, which it starts where that is needed.
 
@@ -43,6 +44,7 @@ def connect(
     :param quirks: which of Kong's habits the client has.
     :param timeout: how long an answer may take, in seconds.
     :param library: where loaded plugins are kept for the next gateway.
+    :param round_trips: as the server's option of that name, for ours in this process.
     :raises GatewayError: when ``server`` says nothing known, or does not start.
     """
     habits = quirks or Quirks()
@@ -52,9 +54,10 @@ def connect(
         return Command(list(server), habits, timeout)
     kind, _, rest = server.partition(":")
     if server == "in-process":
-        return InProcess(Collection(Path(root), library), timeout)
+        return InProcess(Collection(Path(root), library), timeout, round_trips)
     if server == "embedded":
-        return OwnEmbedded(Host(Collection(Path(root), library)), habits, timeout)
+        host = Host(Collection(Path(root), library), round_trips=round_trips)
+        return OwnEmbedded(host, habits, timeout)
     if kind == "socket" and rest:
         return Socket(rest, habits, timeout)
     if kind == "command" and rest:

@@ -74,12 +74,14 @@ class InProcess:
 
     :param plugins: the plugins that it serves.
     :param timeout: seconds that a handler may run between two callbacks.
+    :param round_trips: as the server's option of that name.
     """
 
-    def __init__(self, plugins: Collection, timeout: float) -> None:
+    def __init__(self, plugins: Collection, timeout: float, round_trips: str = "plain") -> None:
         self.timeout = timeout
         self.on_notification: Callable[[Any, Any], None] = lambda _label, _argument: None
         self._plugins = plugins
+        self._plain = round_trips == "plain"
         self._failures: list[HandlerFailure] = []
         self.waiting: dict[int, Event] = {}
         """The events that wait for a step; the table of methods claims them."""
@@ -92,7 +94,9 @@ class InProcess:
         self._begin_serving()
 
     def _begin_serving(self) -> None:
-        self._instances = Instances(self._failed, lambda _what, function: function())
+        self._instances = Instances(
+            self._failed, lambda _what, function: function(), plain=self._plain
+        )
         self.methods = Methods(self._plugins.registry, self._instances, self)
         """What can be called; another table after a restart."""
 

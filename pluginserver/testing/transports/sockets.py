@@ -192,14 +192,15 @@ class Host:
     """Our plugin server in this process, for one transport after another.
 
     :param plugins: its plugins.
-    :param options: further arguments of :class:`~pluginserver.PluginServer`.
+    :param options: further arguments of :class:`~pluginserver.PluginServer`; ``round_trips`` is ``"plain"``
+        unless given.
     """
 
     def __init__(self, plugins: Collection, **options: Any) -> None:
         self.plugins = plugins
         self._directory = tempfile.mkdtemp(prefix="kong-")
         self.path = Path(self._directory, "plugins.sock")
-        self._options = options
+        self._options = {"round_trips": "plain", **options}
         self._server: PluginServer | None = None
 
     def start(self) -> None:
