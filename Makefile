@@ -16,7 +16,7 @@ help:
 	@echo "make demo    a gateway with the example plugins, without Kong"
 	@echo "make check   style, types and tests on one Python: before each commit"
 	@echo "make test    run all checks on every Python there is"
-	@echo "make bench   measure the speed, against the floor"
+	@echo "make bench   compare the speed with the floor and with peers: make bench ARGS=--quick"
 	@echo "make chaos   misuse the server at random: make chaos SECONDS=3600 SEED=1"
 	@echo "make soak    chaos, fuzzing and a million events: five minutes"
 	@echo "make docs    build the docs into docs/_build/html"
@@ -51,8 +51,16 @@ check: $(VENV)/check.done
 test: $(VENV)/tox.done
 	$(VENV)/bin/tox run -e "$$($(VENV)/bin/python .ci/matrix)"
 
-bench: $(VENV)/dev.done
-	$(VENV)/bin/python bench/run.py
+# The peer that is not from PyPI; where Node.js is not, the comparison says so.
+$(VENV)/bench.done: $(VENV)/dev.done
+	$(VENV)/bin/python -m pip install --quiet --editable '.[dev,bench]'
+	-command -v npm >/dev/null && npm install --silent --no-save --prefix bench/peers kong-pdk
+	@touch $@
+
+ARGS ?=
+
+bench: $(VENV)/bench.done
+	$(VENV)/bin/python bench/run.py compare $(ARGS)
 
 SECONDS ?= 120
 SEED ?=
@@ -68,5 +76,5 @@ docs: $(VENV)/tox.done
 
 clean:
 	rm -rf $(VENV) .python3.14 .tox build *.egg-info docs/_build .coverage .coverage.* \
-		.hypothesis .mypy_cache .pytest_cache .ruff_cache bench/loadgen
+		.hypothesis .mypy_cache .pytest_cache .ruff_cache bench/loadgen bench/results bench/peers/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

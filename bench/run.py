@@ -1,7 +1,9 @@
-"""Run the benchmarks side by side: this server, and the floor, in turn, on the same machine.
+"""Measure this server, and the floor, in turn, on the same machine.
 
-Usage: python bench/run.py [NAME|all] [-t SECONDS] [-n ROUNDS], where NAME is hello, modes, blocking,
-raising, own, memory, pdk, trips, testing or million, which is not among all.
+Usage: python bench/run.py compare [--quick] compares it with the floor, naive servers and peers, and writes
+tables and a plot (see comparison/).  python bench/run.py [NAME|all] [-t SECONDS] [-n ROUNDS] measures one
+thing, where NAME is hello, modes, blocking, raising, own, memory, pdk, trips, testing or million, which
+is not among all.
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -13,50 +15,25 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import shutil
-import socket as sockets
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgpack
+from comparison.command import main as compare
+from comparison.costs import growth
+from comparison.kong import MessagePackKong
+from comparison.load import build
+from comparison.processes import ServerError, cpu_time, rss, serving, threads
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-
-
-def build(directory: Path) -> Path:
-    """Compile the load generator."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        sys.exit("the load generator needs a C compiler: install cc or gcc")
-    program = directory / "loadgen"
-    subprocess.run([compiler, "-O2", "-o", program, HERE / "loadgen.c"], check=True)
-    return program
-
-
-@contextlib.contextmanager
-def serving(command: list[str], socket: Path) -> Iterator[int]:
-    """Run a server; gives its process id."""
-    process = subprocess.Popen(command)
-    try:
-        deadline = time.monotonic() + 30
-        while not socket.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                sys.exit(f"{' '.join(command)} did not listen on {socket}")
-            time.sleep(0.02)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(30)
-        socket.unlink(missing_ok=True)
 
 
 def floor(socket: Path) -> list[str]:
@@ -68,27 +45,6 @@ def ours(socket: Path, plugins: Path) -> list[str]:
         *(sys.executable, "-m", "pluginserver"),
         *("-socket", str(socket), "-plugins-directory", str(plugins), "-log-level", "error"),
     ]
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def cpu_time(pid: int) -> float:
-    """Seconds of CPU that a process's threads have used, to the microsecond."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-
-def rss(pid: int) -> int:
-    """A process's memory in KiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(x.split()[1]) for x in status.splitlines() if x.startswith("VmRSS"))
-
-
-def threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
 def load(
@@ -118,10 +74,10 @@ def load(
         assert process.stdout is not None and process.stderr is not None
         for line in process.stderr:
             if line.strip() in ("begin", "end"):
-                cpu[line.strip()] = cpu_seconds(pid)
+                cpu[line.strip()] = cpu_time([pid])
             else:
                 sys.stderr.write(line)
-        cpu.setdefault("end", cpu_seconds(pid))
+        cpu.setdefault("end", cpu_time([pid]))
         result: dict[str, Any] = json.loads(process.stdout.read().strip().replace("\n", " "))
     result["cpu"] = 1e6 * (cpu["end"] - cpu["begin"]) / max(1, result["rpcs"])
     return result
@@ -234,31 +190,29 @@ def memory(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> None
     """What one more of each costs: an idle connection, a suspended event inline and on a thread."""
     print("memory, and an idle server's CPU")
     socket = directory / "ours.sock"
-    for what, plugin, warm, number in (
-        ("an idle connection", None, 0, 1000),
-        ("an event suspended inline", "shared", 1, 2000),
-        ("an event on a thread of its own", "own", 1, 150),
+    for what, plugin, number in (
+        ("an idle connection", "empty", 1000),
+        ("an event suspended inline", "shared", 2000),
+        ("an event on a thread of its own", "own", 150),
     ):
-        with serving(ours(socket, HERE / "plugins"), socket) as pid, Kong(socket) as kong:
+        with (
+            serving(ours(socket, HERE / "plugins"), socket) as pid,
+            contextlib.closing(MessagePackKong(socket)) as kong,
+        ):
             load(loadgen, pid, socket, inflight=16, seconds=1, p="hello")
-            instance = plugin and kong.start(plugin)
-            if plugin:
-                kong.begin(instance, warm)
-            before = rss(pid)
-            if plugin:
-                kong.begin(instance, number)
-            else:
-                kong.connect(number)
-            time.sleep(0.5)
-            cost = 1024 * (rss(pid) - before) / number
-            print(f"  {what}: {cost:.0f} bytes ({number} of them, {threads(pid)} threads)")
-    with serving(ours(socket, HERE / "plugins"), socket) as pid, Kong(socket) as kong:
+            more = kong.idle if plugin == "empty" else kong.suspend
+            cost = growth(pid, number, partial(more, kong.start(plugin)))
+            print(f"  {what}: {1024 * cost:.0f} bytes ({number} of them, {threads(pid)} threads)")
+    with (
+        serving(ours(socket, HERE / "plugins"), socket) as pid,
+        contextlib.closing(MessagePackKong(socket)) as kong,
+    ):
         load(loadgen, pid, socket, inflight=16, seconds=1, p="hello")
-        kong.connect(256)
+        kong.idle(kong.start("empty"), 256)
         time.sleep(3)
-        start = time.monotonic(), cpu_time(pid)
+        start = time.monotonic(), cpu_time([pid])
         time.sleep(max(10.0, seconds))
-        share = (cpu_time(pid) - start[1]) / (time.monotonic() - start[0])
+        share = (cpu_time([pid]) - start[1]) / (time.monotonic() - start[0])
         print(f"  256 idle connections: {100 * share:.3f} % of a core")
 
 
@@ -281,47 +235,6 @@ def million(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> No
     )
     if got["errors"] or got["events"] < 900_000 or after - before >= 2048:
         sys.exit("a million events were not served, or the memory grew by 2 MiB or more")
-
-
-class Kong:
-    """As much of a client as it takes to leave things lying about at a server."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-        self._connections: list[sockets.socket] = []
-        self.connect(1)
-
-    def __enter__(self) -> Kong:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for connection in self._connections:
-            connection.close()
-
-    def connect(self, number: int) -> None:
-        """Open more connections, and read the greeting of each."""
-        for _ in range(number):
-            connection = sockets.socket(sockets.AF_UNIX)
-            connection.connect(str(self._socket))
-            connection.recv(100)
-            self._connections.append(connection)
-
-    def start(self, plugin: str) -> int:
-        """Start an instance; gives its id."""
-        return int(self._call("StartInstance", {"Name": plugin, "Config": "{}"})["Id"])
-
-    def begin(self, instance: int, number: int) -> None:
-        """Begin events, and leave each in its first callback."""
-        for _ in range(number):
-            self._call("HandleEvent", {"InstanceId": instance, "EventName": "access"})
-
-    def _call(self, method: str, argument: dict[str, object]) -> dict[str, Any]:
-        connection = self._connections[0]
-        connection.sendall(msgpack.packb([0, 1, f"plugin.{method}", [argument]]))
-        _, _, error, result = msgpack.unpackb(connection.recv(65536))
-        if error is not None:
-            sys.exit(f"{method}: {error}")
-        return dict(result)
 
 
 def raising(loadgen: Path, directory: Path, _seconds: float, _rounds: int) -> None:
@@ -445,6 +358,8 @@ BENCHMARKS = {
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["compare"]:
+        sys.exit(compare(sys.argv[2:]))
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("which", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
     parser.add_argument("-t", "--seconds", type=float, default=4)
@@ -452,10 +367,13 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        loadgen = build(directory)
-        for name, function in BENCHMARKS.items():
-            if args.which == name or (args.which == "all" and function is not million):
-                function(loadgen, directory, args.seconds, args.rounds)
+        try:
+            loadgen = build(directory)
+            for name, function in BENCHMARKS.items():
+                if args.which == name or (args.which == "all" and function is not million):
+                    function(loadgen, directory, args.seconds, args.rounds)
+        except ServerError as error:
+            sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from ..errors import PluginServerError
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import __version__
 from .exit import leave, open_standard_streams
+from .help import HelpFormatter
 
 if TYPE_CHECKING:
     from ..plugins.registry import Plugins
@@ -212,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"A flag may have one dash or two. Sub-commands: {', '.join(COMMANDS)}.",
         allow_abbrev=False,
         add_help=False,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--plugins-directory",
@@ -247,7 +249,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plugin_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Serve this plugin to Kong.", allow_abbrev=False, add_help=False
+        description="Serve this plugin to Kong.",
+        allow_abbrev=False,
+        add_help=False,
+        formatter_class=HelpFormatter,
     )
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument(

@@ -18,6 +18,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, Final, Literal
 
 from .writer import WRITER
@@ -54,11 +55,6 @@ _HEADING: Final = "Traceback (most recent call last):"
 
 _PLAIN: Final = frozenset({int, float, bool, type(None)})
 
-_OBEYED: Final = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
-)
-"""Control characters, marks of direction, and what is no character at all."""
-
 Record = dict[str, Any]
 
 
@@ -83,7 +79,15 @@ def escaped(text: str) -> str:
     """A text in which everything that a console would obey is shown instead."""
     if text.isascii() and text.isprintable():
         return text
-    return _OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _obeyed().sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+@cache
+def _obeyed() -> re.Pattern[str]:
+    """Control characters, marks of direction, and what is no character at all; made when there is one."""
+    return re.compile(
+        r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    )
 
 
 def renamed(fields: Record, old: str, new: str) -> Record:

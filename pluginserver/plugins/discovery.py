@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, Union
@@ -25,6 +26,9 @@ Source: TypeAlias = Union[str, "os.PathLike[str]", ModuleType, type]
 
 ENTRY_POINTS: Final = "pluginserver.plugins"
 """The group of entry points that name plugins: a module, or a class in one."""
+
+_ABOUT_DISTRIBUTION: Final = (".dist-info", "egg-info")
+"""How the directories end in which a distribution is described."""
 
 _DEFAULTS: Final = {"version": "0.0.0", "priority": 0}
 """For a class that a program gives."""
@@ -93,10 +97,40 @@ def scan(directory: Path) -> Iterator[Candidate]:
 
 def installed() -> Iterator[Candidate]:
     """The entry points of the installed distributions."""
+    if not _may_be_installed():
+        return
     from importlib.metadata import entry_points
 
     for entry_point in entry_points(group=ENTRY_POINTS):
         yield Candidate(entry_point.name, entry_point, wanted=True)
+
+
+def _may_be_installed() -> bool:
+    """Whether a distribution may have entry points for us: the library that tells costs much of a dump.
+
+    It may unless all that is on the path are directories, in which no list of entry points names the group.
+    """
+    if any(hasattr(one, "find_distributions") for one in sys.meta_path if one is not PathFinder):
+        return True
+    for directory in sys.path:
+        try:
+            names = os.listdir(directory or ".")
+        except NotADirectoryError:
+            return True
+        except OSError:
+            continue
+        for name in names:
+            if name.lower().endswith(_ABOUT_DISTRIBUTION) and _names_us(directory, name):
+                return True
+    return False
+
+
+def _names_us(directory: str, name: str) -> bool:
+    try:
+        with open(os.path.join(directory, name, "entry_points.txt"), "rb") as file:
+            return ENTRY_POINTS.encode() in file.read()
+    except OSError:
+        return False
 
 
 def around(cls: type) -> Mapping[str, Any]:

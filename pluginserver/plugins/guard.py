@@ -81,9 +81,9 @@ def validate_unpatching(path: Path, main: Path) -> None:
         if file in seen:
             continue
         seen.add(file)
-        tree = _parsed(file)
+        tree, may_patch = _parsed(file)
         names = _imported(tree)
-        for node in ast.walk(tree):
+        for node in ast.walk(tree) if may_patch else ():
             if isinstance(node, ast.Call) and _dotted(node.func, names).startswith(_PATCHES):
                 where = "" if file == main else f" in {file}"
                 raise PluginError(
@@ -146,15 +146,18 @@ def _interval_changed(before: float) -> bool:
     return now != before and min(now, before) > OURS
 
 
-def _parsed(file: Path) -> ast.Module:
-    """A file's tree; an empty one when it cannot be read, which is told when it is run."""
+def _parsed(file: Path) -> tuple[ast.Module, bool]:
+    """A file's tree, and whether it may patch something: all of :data:`_PATCHES` hold that word.
+
+    The tree is empty when the file cannot be read, which is told when it is run.
+    """
     try:
         source = file.read_bytes()
         if b"import" in source:
-            return ast.parse(source)
+            return ast.parse(source), b"patch" in source
     except (OSError, SyntaxError, ValueError, RecursionError):
         pass
-    return ast.Module([], [])
+    return ast.Module([], []), False
 
 
 def _imported(tree: ast.Module) -> dict[str, str]:

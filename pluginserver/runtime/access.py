@@ -20,35 +20,13 @@ from pathlib import Path
 from typing import Final
 
 from .. import logs
+from .accounts import user_number
 from .processes import credentials
-
-LARGEST_ID: Final = 2**32 - 2
-"""The largest number of a user or group; one more means "none" to the system."""
 
 OTHERS_MAY_CONNECT: Final = stat.S_IWGRP | stat.S_IWOTH
 """The bits of a socket's mode with which users other than its owner may connect."""
 
 _log: Final = logs.get_logger()
-
-
-def user_number(user: str) -> int | None:
-    """The number of a user that is given by name or number; None when there is none of that name."""
-    if user.isdecimal():
-        return int(user) if int(user) <= LARGEST_ID else None
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        return None
-
-
-def group_number(group: str) -> int | None:
-    """The number of a group that is given by name or number; None when there is none of that name."""
-    if group.isdecimal():
-        return int(group) if int(group) <= LARGEST_ID else None
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        return None
 
 
 def peer_user(client: sockets.socket) -> int:

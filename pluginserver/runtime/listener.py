@@ -28,7 +28,7 @@ from typing import Any, Final
 
 from .. import logs
 from ..errors import ListenError, SocketInUseError
-from .access import group_number
+from .accounts import group_number
 from .directory_lock import locked
 from .forks import close_in_children
 
@@ -65,7 +65,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
     :param group: its group, by name or number; the process's when None.
     """
 
-    request_queue_size = 1024
+    request_queue_size = 4096
     daemon_threads = True
 
     def __init__(self, path: Path, mode: int, group: str | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypedDict
 
 import attrs
 
-from .access import group_number, user_number
+from .accounts import group_number, user_number
 
 
 def _option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import threading
 from collections.abc import Collection, Mapping
@@ -68,7 +67,9 @@ def is_users_interrupt(error: BaseException) -> bool:
 
 def did_you_mean(name: object, known: Collection[str]) -> str:
     """A question after an unknown name, ``: did you mean 'x'?``; empty when none is close."""
-    close = difflib.get_close_matches(str(name), sorted(known), 1)
+    from difflib import get_close_matches  # here, because a dump has no use for it
+
+    close = get_close_matches(str(name), sorted(known), 1)
     return f": did you mean {close[0]!r}?" if close else ""
 
 

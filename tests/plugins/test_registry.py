@@ -14,6 +14,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ import pytest
 from pluginserver import logs
 from pluginserver.errors import ConfigError, PluginError, SchemaError, UnknownPluginError
 from pluginserver.logs import logger
+from pluginserver.plugins.discovery import installed
 from pluginserver.plugins.registry import Plugin, Plugins
 
 HELLO = """
@@ -1070,3 +1072,34 @@ def test_describing_imports_neither_cattrs_nor_structlog(
         timeout=60,
     )
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_entry_points_are_not_asked_for_where_no_distribution_names_the_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is where a distribution names it, and where there is an archive on the path."""
+    asked: list[object] = []
+    monkeypatch.setattr(
+        "importlib.metadata.entry_points", lambda **group: asked.append(group) or ()
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "gone")])
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])
+    assert list(installed()) == []
+    assert asked == []
+    (tmp_path / "other-1.0.dist-info").mkdir()
+    (tmp_path / "other-1.0.dist-info" / "entry_points.txt").write_text(
+        "[console_scripts]\na = b\n"
+    )
+    assert list(installed()) == []
+    assert asked == []
+    (tmp_path / "archive.zip").write_bytes(b"")
+    sys.path.append(str(tmp_path / "archive.zip"))
+    assert list(installed()) == []
+    assert asked == [{"group": "pluginserver.plugins"}]
+    sys.path.pop()
+    (tmp_path / "ours-1.0.egg-info").mkdir()
+    (tmp_path / "ours-1.0.egg-info" / "entry_points.txt").write_text(
+        "[pluginserver.plugins]\na = b\n"
+    )
+    assert list(installed()) == []
+    assert len(asked) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -15,6 +16,7 @@ from conftest import descriptors
 from support.client import TIMEOUT, Client
 
 from pluginserver import Kong, ListenError, PluginServer
+from pluginserver.runtime.listener import Listener
 
 Serve = Callable[..., PluginServer]
 
@@ -120,6 +122,35 @@ def test_a_socket_file_that_became_somebody_elses_stays(prefix: Path) -> None:
         (prefix / "new").write_text("precious")
         os.replace(prefix / "new", path)
     assert path.read_text() == "precious"
+
+
+def test_thousands_of_clients_may_wait_to_be_accepted(prefix: Path) -> None:
+    """4,096 where the system allows it (``net.core.somaxconn``), and one that is accepted next."""
+    import resource
+
+    allowed = min(4096, int(Path("/proc/sys/net/core/somaxconn").read_text()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = descriptors() + allowed + 100
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        pytest.skip(f"{wanted} descriptors are needed, {hard} can be had")
+    listener = Listener(prefix / "s.sock", 0o600)
+    waiting: list[socket.socket] = []
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+        listener.listen()
+        code = 0
+        while code == 0 and len(waiting) < allowed + 50:
+            waiting.append(socket.socket(socket.AF_UNIX))
+            waiting[-1].setblocking(False)
+            code = waiting[-1].connect_ex(str(prefix / "s.sock"))
+        assert code == errno.EAGAIN
+        assert allowed <= len(waiting) - 1 <= allowed + 1
+    finally:
+        for one in waiting:
+            one.close()
+        listener.stop_accepting()
+        listener.server_close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_no_more_descriptors_is_survived(serve: Serve) -> None:
