@@ -2,8 +2,8 @@
 
 Usage: python bench/run.py compare [--quick] compares it with the floor, naive servers and peers, and writes
 tables and a plot (see comparison/).  python bench/run.py [NAME|all] [-t SECONDS] [-n ROUNDS] measures one
-thing, where NAME is hello, modes, blocking, raising, own, memory, pdk, trips, testing or million, which
-is not among all.
+thing, where NAME is hello, modes, blocking, raising, own, processes, memory, pdk, trips, testing or million,
+which is not among all.
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -186,6 +186,46 @@ def compare_own(
     )
 
 
+def processes(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
+    """A handler that computes, served by two processes and by one; each nginx worker is a load generator."""
+    print("burner in two processes against one, for two clients with 4 in flight each")
+    ratios = []
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for number in (1, 2):
+            socket = directory / f"{number}.sock"
+            command = [*ours(socket, HERE / "plugins"), "-processes", str(number)]
+            servers.append((stack.enter_context(serving(command, socket)), socket))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+
+        def both(pid: int, socket: Path, seconds: float) -> tuple[float, int]:
+            """Events a second of the two clients together, and their errors."""
+            options: dict[str, Any] = {
+                "inflight": 4,
+                "seconds": seconds,
+                "warm": 0.5,
+                "p": "burner",
+            }
+            running = [pool.submit(load, loadgen, pid, socket, **options) for _ in range(2)]
+            results = [one.result() for one in running]
+            return sum(one["events_s"] for one in results), sum(one["errors"] for one in results)
+
+        for server in servers:
+            both(*server, 1)
+        for number in range(rounds):
+            order = servers if number % 2 else servers[::-1]
+            rates = {server: both(*server, seconds) for server in order}
+            (one, errors), (two, more_errors) = (rates[server] for server in servers)
+            ratios.append(two / one)
+            print(
+                f"  round {number + 1}: one process {one:.1f} events/s, two {two:.1f} events/s,"
+                f" errors {errors + more_errors}; ratio {ratios[-1]:.2f}"
+            )
+    print(
+        f"  median ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+
+
 def memory(loadgen: Path, directory: Path, seconds: float, _rounds: int) -> None:
     """What one more of each costs: an idle connection, a suspended event inline and on a thread."""
     print("memory, and an idle server's CPU")
@@ -349,6 +389,7 @@ BENCHMARKS = {
     "blocking": blocking,
     "raising": raising,
     "own": own,
+    "processes": processes,
     "memory": memory,
     "million": million,
     "pdk": pdk,

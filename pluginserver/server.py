@@ -162,7 +162,8 @@ class PluginServer(WatchedListener):
             self.start_accepting(f"{self._name}-acceptor")
             self._descriptors = self._open_descriptors()
             self._started = True
-        _log.info("listening", socket=str(self.socket_path), plugins=self.plugins.names())
+        begun = "serving" if self.handed else "listening"
+        _log.info(begun, socket=str(self.socket_path), plugins=self.plugins.names())
         warn_of_others(self.socket_path.parent, self.plugins.directory)
 
     def _make(self, undo: contextlib.ExitStack) -> None:
@@ -184,7 +185,7 @@ class PluginServer(WatchedListener):
             self._instances,
             self._pool,
             clients=clients,
-            fixed_directory=fixed_directory(self.options),
+            fixed_directory=fixed_directory(self.options, self.handed),
         )
         self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
         self._succession.take(self.plugins, self._instances, clients)
@@ -263,10 +264,19 @@ class PluginServer(WatchedListener):
         for what, stack in stacks(self._pool if self._started else None):
             _log.info(f"stack of {what}", frames=stack)
 
+    @property
+    def succession(self) -> Succession:
+        """Who it takes over from, and who takes over from it."""
+        return self._succession
+
+    def status(self) -> dict[str, Any]:
+        """What there is: plugins, instances, events, threads, placements, counts; while it serves."""
+        return status(self.plugins, self._instances, self._pool) if self._started else {}
+
     def log_status(self) -> None:
-        """Write to the log what there is: plugins, instances, events, threads, placements, counts."""
+        """Write :meth:`status` to the log."""
         if self._started:
-            _log.info("status", **status(self.plugins, self._instances, self._pool))
+            _log.info("status", **self.status())
 
     def lost(self, what: str) -> None:
         """Ask for the end: other code in the process has closed a descriptor of the server's."""
@@ -305,8 +315,7 @@ class PluginServer(WatchedListener):
     def _close_instances(self) -> None:
         """Let the plugins' objects put away what they hold."""
         self._instances.close_all()
-        _wait(lambda: not self._background.busy, CLOSE_TIME)
-        if self._background.busy:
+        if not self._background.wait(CLOSE_TIME):
             _log.warning("not every plugin could close its instances before the server stopped")
 
     def _put_away(self) -> None:
@@ -366,14 +375,6 @@ class PluginServer(WatchedListener):
 
 def _worker(pool: ThreadPool[Context], name: str, group: str) -> Worker[Context]:
     return Worker(pool, name, group, Context())
-
-
-def _wait(condition: Callable[[], object], timeout: float) -> None:
-    """Wait until a condition holds, so many seconds at most."""
-    deadline = monotonic() + timeout
-    tick = threading.Event()
-    while not condition() and monotonic() < deadline:
-        tick.wait(0.01)
 
 
 def _registry(

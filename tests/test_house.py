@@ -20,7 +20,7 @@ FLOORS: Final = (
     ("__main__", "dev"),
     ("cli",),
     ("testing",),
-    ("server",),
+    ("server", "supervisor"),
     ("rpc",),
     ("plugins",),
     ("pdk",),

@@ -179,6 +179,15 @@ def test_a_level_that_is_known_only_when_the_program_runs(stderr: Stderr) -> Non
         log.write("loud", "text")
 
 
+def test_what_every_record_holds_whoever_writes_it(stderr: Stderr) -> None:
+    logs.configure("info", "json", fields={"member": 2})
+    logs.adopt()
+    logs.get_logger().info("ours", member="another")
+    logging.getLogger("theirs").warning("theirs")
+    structlog.get_logger().info("theirs too")
+    assert [record["member"] for record in stderr.records] == [2, 2, 2]
+
+
 class _Broken(io.StringIO):
     def write(self, _text: str) -> int:
         raise BrokenPipeError

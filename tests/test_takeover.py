@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import signal
 import socket
 import threading
@@ -19,116 +18,16 @@ import pytest
 from support import protobuf
 from support.client import TIMEOUT, Client, Closed, Failed, pack
 from support.commands import MODULE, run, running
+from support.hops import PLUGIN, Load, Pool, soon
 from support.plugins import eventually, listens
 
 from pluginserver import Kong, PluginServer
 from pluginserver.errors import LinkError, SocketInUseError
-from pluginserver.rpc import handover, link, succession, takeover
+from pluginserver.rpc import asking, handover, link, succession
 from pluginserver.rpc.link import Link
 from pluginserver.rpc.protobuf.messages import encode
 from pluginserver.rpc.protobuf.wire import frame
 from pluginserver.runtime.connection import Connection
-
-PLUGIN = """
-import os, time
-import attrs
-version = "1.0.0"
-priority = 1
-
-@attrs.define
-class Plugin:
-    message: str = "none"
-
-    def access(self, kong):
-        for number in range(5):
-            assert kong.call("kong.test", self.message, number) == number
-        kong.call("kong.process", os.getpid())
-
-    def rewrite(self, kong):
-        kong.call("kong.before")
-        time.sleep(kong.call("kong.seconds"))
-        kong.call("kong.after")
-"""
-
-
-class Pool:
-    """Kong's pool of connections, last in first out: each call takes one, and puts it back."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._free: queue.LifoQueue[Client] = queue.LifoQueue()
-        self.greetings: set[int] = set()
-
-    @contextmanager
-    def connection(self) -> Iterator[Client]:
-        try:
-            client = self._free.get_nowait()
-        except queue.Empty:
-            client = Client(self._path)
-        yield client
-        self.greetings.update(number for _, _, number in client.notifications)
-        self._free.put(client)
-
-    def call(self, method: str, argument: Any) -> Any:
-        with self.connection() as client:
-            return client.call(method, argument)
-
-    def start(self, message: str) -> int:
-        config = f'{{"message": "{message}"}}'
-        return int(self.call("plugin.StartInstance", {"Name": "hops", "Config": config})["Id"])
-
-    def play(self, instance: int, message: str) -> int:
-        """Play a whole event, each step on whatever connection is free; gives the process it ran in."""
-        out = self.call("plugin.HandleEvent", {"InstanceId": instance, "EventName": "access"})
-        for number in range(5):
-            assert out["Data"] == {"Method": "kong.test", "Args": [message, number]}
-            out = self.call("plugin.Step", {"EventId": out["EventId"], "Data": number})
-        assert out["Data"]["Method"] == "kong.process"
-        process = out["Data"]["Args"][0]
-        out = self.call("plugin.Step", {"EventId": out["EventId"], "Data": None})
-        assert out["Data"] == "ret"
-        return int(process)
-
-    def close(self) -> None:
-        while not self._free.empty():
-            self._free.get().close()
-
-
-class Load:
-    """Threads that play events until they are told to stop."""
-
-    def __init__(self, pool: Pool, threads: int) -> None:
-        self._pool = pool
-        self._stop = threading.Event()
-        self._played: list[int] = []
-        self.processes: set[int] = set()
-        self._executor = ThreadPoolExecutor(threads)
-        self._running = [self._executor.submit(self._run, number) for number in range(threads)]
-
-    def _run(self, thread: int) -> None:
-        message = f"thread {thread}"
-        instance = self._pool.start(message)
-        while not self._stop.is_set():
-            self.processes.add(self._pool.play(instance, message))
-            self._played.append(thread)
-
-    @property
-    def count(self) -> int:
-        """How many events were played so far."""
-        return len(self._played)
-
-    def more(self, events: int) -> None:
-        """Wait until so many more events were played."""
-        enough = self.count + events
-        eventually(lambda: self.count > enough or any(one.done() for one in self._running))
-
-    def stop(self) -> int:
-        """Stop; gives how many events were played, all of them right."""
-        self._stop.set()
-        for one in self._running:
-            one.result(TIMEOUT)
-        self._executor.shutdown()
-        return self.count
 
 
 @pytest.fixture
@@ -143,15 +42,6 @@ def arguments(prefix: Path) -> tuple[Any, ...]:
     (prefix / "plugins").mkdir()
     (prefix / "plugins" / "hops.py").write_text(PLUGIN)
     return (*MODULE, "-socket", prefix / "s", "-plugins-directory", prefix / "plugins")
-
-
-SOON = "import pluginserver.rpc.succession as s; s.SETTLED = 0; import sys; "
-"""Lets takeovers follow each other."""
-
-
-def soon(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    code = SOON + "from pluginserver.cli.main import main; main(sys.argv[1:])"
-    return ("-c", code, *arguments[len(MODULE) :])
 
 
 def test_takeovers_under_load_lose_nothing(
@@ -685,7 +575,7 @@ def test_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(handover, "user_of", lambda _sock: os.geteuid() + 1)
         with pytest.raises(SocketInUseError, match="it is another user's process"):
             PluginServer(path, [Hops], replace=True).start()
-        monkeypatch.setattr(takeover, "user_of", lambda _sock: os.geteuid() + 1)
+        monkeypatch.setattr(asking, "user_of", lambda _sock: os.geteuid() + 1)
         with pytest.raises(SocketInUseError, match="it is another user's"):
             PluginServer(path, [Hops], replace=True).start()
 
@@ -719,7 +609,7 @@ def greet(listening: socket.socket) -> None:
 def test_a_server_that_does_not_answer_is_not_waited_for(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(takeover, "ANSWER", 0.1)
+    monkeypatch.setattr(asking, "ANSWER", 0.1)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(path))
         silent.listen()

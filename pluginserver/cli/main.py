@@ -26,6 +26,7 @@ from ..errors import PluginServerError
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import __version__
 from .exit import leave, open_standard_streams
+from .flags import add_frozen, add_log, add_processes
 from .help import HelpFormatter
 
 if TYPE_CHECKING:
@@ -38,9 +39,6 @@ COMMANDS: Final = {"dev": "pluginserver.dev"}
 KONG_PREFIX: Final = "/usr/local/kong"
 SOCKET: Final = "python_pluginserver.sock"
 """The socket's name in Kong's prefix."""
-
-FROZEN_TIMEOUT: Final = 30.0
-"""Half of the minute that Kong gives a request: nobody waits any more for what was running."""
 
 OPTIONS: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     **{name: ("SECONDS", float) for name in HELP if type(getattr(DEFAULTS, name)) is float},
@@ -174,17 +172,32 @@ def _serve_itself(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
-    from ..server import PluginServer
-    from .serve import Settings, serve
+    from ..supervisor.heritage import Heritage
 
-    logs.configure(options.log_level or "info", options.log_format, options.log_backlog)
+    heritage = Heritage.taken_from(os.environ)
+    fields = None if heritage is None else {"member": heritage.place}
+    logs.configure(options.log_level or "info", options.log_format, options.log_backlog, fields)
     chosen: Any = {name: getattr(options, name) for name in (*OPTIONS, *LISTS, *SWITCHES)}
     chosen["replace"] = not options.no_replace
+    if heritage is None and options.processes > 1:
+        from .supervise import supervise
+
+        leave(supervise(options, socket, chosen))
+    if heritage is not None:
+        chosen["linger"] = 0.0  # it is the supervisor that waits for the next one
+    from ..server import PluginServer
+    from .member import serve_as_member
+    from .serve import Settings, serve
+
     kind = _watching_server() if getattr(options, "watch", False) else PluginServer
     settings = Settings(
         frozen_timeout=options.frozen_timeout, crash_directory=options.crash_directory
     )
-    serve(kind(socket, watch_parent=True, **chosen, **sources), settings)
+    server = kind(socket, watch_parent=heritage is None, **chosen, **sources)
+    if heritage is None:
+        serve(server, settings)
+    else:
+        serve_as_member(server, settings, heritage)
 
 
 def _watching_server() -> type[PluginServer]:
@@ -293,40 +306,10 @@ def _common(
         help="do not take over from a server that is listening on the socket, and let no other"
         " take over from this one",
     )
+    add_processes(parser)
     _add_options(parser)
-    _add_frozen(parser)
-    _add_log(parser)
-
-
-def _add_log(parser: argparse.ArgumentParser) -> None:
-    """Add the flags for the log."""
-    parser.add_argument(
-        "--log-level",
-        metavar="LEVEL",
-        type=str.lower,
-        choices=tuple(logs.LEVELS),
-        help=f"{', '.join(logs.LEVELS)}; default: info, and warning for a dump",
-    )
-    parser.add_argument(
-        "--log-format",
-        metavar="FORMAT",
-        choices=logs.FORMATS,
-        default="console",
-        help="console or json; default: console",
-    )
-    parser.add_argument(
-        "--log-backlog",
-        metavar="N",
-        type=_backlog,
-        default=logs.BACKLOG,
-        help=f"how many lines may wait for whoever reads the log; default: {logs.BACKLOG}",
-    )
-
-
-def _backlog(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
-    return int(text)
+    add_frozen(parser)
+    add_log(parser)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:
@@ -365,32 +348,6 @@ def _shown(name: str, default: Any) -> str:
     if isinstance(default, str):
         return default
     return f"0{default:o}" if name == "socket_mode" else f"{default:g}"
-
-
-def _add_frozen(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--frozen-timeout",
-        metavar="SECONDS",
-        type=_seconds,
-        default=FROZEN_TIMEOUT,
-        help="seconds after which the process is killed when C code lets nothing else run; "
-        f"0 for never; default: {FROZEN_TIMEOUT:g}",
-    )
-    parser.add_argument(
-        "--crash-directory",
-        metavar="DIR",
-        help="where the stacks are written then; default: the directory of the socket",
-    )
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 up")
-    return value
 
 
 def _option(name: str, read: Callable[[str], Any], text: str) -> Any:

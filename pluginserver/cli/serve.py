@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ import attrs
 
 from .. import logs
 from ..runtime.frozen import Watcher, tell_reports
+from ..runtime.options import Options
 from ..runtime.systemd import Systemd
 from ..server import PluginServer
 from .allocator import give_back_large_blocks
@@ -46,11 +48,18 @@ class Settings:
     crash_directory: str | None
 
 
-def serve(server: PluginServer, settings: Settings) -> None:
+def serve(
+    server: PluginServer,
+    settings: Settings,
+    begun: Callable[[], object] = lambda: None,
+    started: Callable[[], object] = lambda: None,
+) -> None:
     """Run a server until a signal, the end of the parent process, or a failure stops it.
 
     To be called on the main thread, before there is another one.
 
+    :param begun: called when there may be threads.
+    :param started: called when clients are served.
     :raises ListenError: when the socket cannot be had.
     :raises PluginError: when the plugins directory does not exist.
     """
@@ -66,8 +75,10 @@ def serve(server: PluginServer, settings: Settings) -> None:
     signals = _signals(server, systemd)
     if watcher is not None:
         watcher.start()
+    begun()
     with server:
         signals.check()
+        started()
         systemd.ready()
         systemd.start_watchdog(lambda: server.failure is None)
         server.wait()
@@ -80,6 +91,11 @@ def serve(server: PluginServer, settings: Settings) -> None:
         watcher.close()
     if server.left:
         leave_at_once(0)
+
+
+def stop_time(options: Options) -> float:
+    """Seconds in which a server has ended that was told to."""
+    return options.linger + 2 * options.grace + STOP_TIME
 
 
 def _watch(settings: Settings, directory: Path, name: str) -> Watcher | None:
@@ -95,8 +111,7 @@ def _watch(settings: Settings, directory: Path, name: str) -> Watcher | None:
 def _signals(server: PluginServer, systemd: Systemd) -> Signals:
     def stop(name: str) -> None:
         server.request_stop()
-        times = server.options
-        end_within(times.linger + 2 * times.grace + STOP_TIME, 1)
+        end_within(stop_time(server.options), 1)
         _log.info("asked to stop", signal=name)
 
     def reload(_name: str) -> None:

@@ -16,7 +16,7 @@ it, and our own output shows the two as ``message`` and ``event``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from .printed import stream_of
@@ -88,12 +88,18 @@ def get_logger(**fields: Any) -> Logger:
     return Logger(**fields)
 
 
-def configure(level: str = "info", format: Format = "console", backlog: int = BACKLOG) -> None:
+def configure(
+    level: str = "info",
+    format: Format = "console",
+    backlog: int = BACKLOG,
+    fields: Mapping[str, Any] | None = None,
+) -> None:
     """Say what the package logs, and how; without this call the program's *structlog* decides.
 
     :param level: the lowest level that is written, one of :data:`LEVELS`.
     :param format: ``"console"`` for people, coloured on a terminal; ``"json"`` for programs.
     :param backlog: how many lines may wait to be written while a server runs.
+    :param fields: what every record holds, whoever writes it.
     :raises ValueError: for any other level or format, and for a backlog under 1.
     """
     global _configured
@@ -102,7 +108,7 @@ def configure(level: str = "info", format: Format = "console", backlog: int = BA
     if type(backlog) is not int or backlog < 1:
         raise ValueError(f"backlog: {backlog!r} is not a whole number from 1 up")
     WRITER.limit = backlog
-    _configured = Settings(level, format, Stderr())
+    _configured = Settings(level, format, Stderr(), fields)
 
 
 def settings() -> Settings:

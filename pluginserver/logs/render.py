@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -102,12 +102,16 @@ class Settings:
 
     :param level: the lowest that is written.
     :param output: what the logger writes lines with.
+    :param fields: what every record holds.
     """
 
-    def __init__(self, level: str, format: Format, output: Any) -> None:
+    def __init__(
+        self, level: str, format: Format, output: Any, fields: Mapping[str, Any] | None = None
+    ) -> None:
         self.level = level
         self.format = format
         self._output = output
+        self._fields = dict(fields or {})
         self._logger: Any = None
 
     def logger(self) -> Any:
@@ -126,7 +130,12 @@ class Settings:
         """What makes a line of a record, for *structlog*."""
         from structlog import dev, processors
 
-        begin = [processors.add_log_level, processors.TimeStamper(fmt="iso", utc=True), finished]
+        begin = [
+            self._add_fields,
+            processors.add_log_level,
+            processors.TimeStamper(fmt="iso", utc=True),
+            finished,
+        ]
         if self.format == "json":
             return [*begin, _Fitted(processors.JSONRenderer(default=repr))]
         console = dev.ConsoleRenderer(
@@ -136,6 +145,9 @@ class Settings:
             sort_keys=False,
         )
         return [*begin, _harmless, _Fitted(console)]
+
+    def _add_fields(self, _logger: Any, _method: str, record: Record) -> Record:
+        return {**self._fields, **record, **self._fields}
 
     def line(self, level: str, message: str) -> str:
         """A record as a line, without the logger."""

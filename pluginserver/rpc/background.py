@@ -12,12 +12,16 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from time import monotonic, sleep
 from typing import Final
 
 from ..logs import get_logger
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Request
 from .calls import Context
+
+LOOK: Final = 0.01
+"""Seconds between two looks whether all is done."""
 
 
 class _Nobody:
@@ -94,6 +98,13 @@ class Background:
     def busy(self) -> bool:
         """Whether something is to be done, or being done."""
         return not self._free or not self._waiting.empty()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until nothing is to be done; gives whether it is so within ``timeout`` seconds."""
+        deadline = monotonic() + timeout
+        while self.busy and monotonic() < deadline:
+            sleep(LOOK)
+        return not self.busy
 
     def __call__(self, what: str, function: Callable[[], None]) -> None:
         """Have a function called."""

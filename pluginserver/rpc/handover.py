@@ -131,16 +131,16 @@ class Handover:
         self.committed = False
         """Whether the listening socket is the successor's."""
 
-    def run(self, message_id: int, argument: Any, answer: dict[str, Any], refusal: str) -> bool:
+    def run(self, request: tuple[int, Any] | None, answer: dict[str, Any], refusal: str) -> bool:
         """Hand over to who asks; returns when it is over.
 
-        :param message_id: the id of its request.
-        :param argument: what it says of itself.
+        :param request: the id of its request, and what it says of itself; None when it is still to come.
         :param answer: what it is told, beside the instances.
         :param refusal: why it is refused; empty when it is not.
         :returns: whether it serves now.
         """
         try:
+            message_id, argument = request or self._request()
             refusal = refusal or self._unfit(argument)
             if refusal:
                 _log.warning(f"another server may not take over: {refusal}")
@@ -177,12 +177,25 @@ class Handover:
             return "the two servers are of different versions"
         if user_of(self._asking.socket) != os.geteuid():
             return "it is another user's process"
+        if "Processes" in argument:
+            return f"it has {argument['Processes']} processes and this server one: stop this one first"
         needed = len(self._pool.connections) + SPARE
         if argument["Descriptors"] < needed:
             return f"it may open {argument['Descriptors']} files, and {needed} are needed"
         return ""
 
     # -- before the successor serves
+
+    def _request(self) -> tuple[int, Any]:
+        """What the successor asks, once it has loaded its plugins.
+
+        :raises LinkError: when it does not.
+        """
+        frame = self._link.receive(PREPARATION)
+        if frame is None or frame[0] != 0:
+            raise LinkError(f"the other server did not ask in {PREPARATION:g} s")
+        _, message_id, _method, params = frame
+        return message_id, params[0]
 
     def _give(self, pid: int) -> None:
         self._expect("ready", PREPARATION)

@@ -48,6 +48,10 @@ TAKE_OVER: Final = "pluginserver.TakeOver"
 VERSION: Final = 1
 """Of the frames; two servers of different versions do not take over from each other."""
 
+SETTLED: Final = 30.0
+"""Seconds for which a server that has taken over lets no other one take over; whatever starts its server
+again every second gives up, or has somebody look, before that."""
+
 BATCH: Final = 200
 """Descriptors in one message; Linux takes 253 at the most."""
 
@@ -89,6 +93,10 @@ class Link:
         self._unpacker.feed(received)
         self._descriptors: deque[int] = deque()
         close_in_children(self)
+
+    def fileno(self) -> int:
+        """Readable when something has come, or the other end is closed."""
+        return self._socket.fileno()
 
     def send(self, *frame: Any, descriptors: Sequence[int] = ()) -> None:
         """Send a frame; from any thread.

@@ -10,7 +10,9 @@ Rules kept here:
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -21,21 +23,18 @@ from .. import logs
 from ..errors import LinkError, RPCError, SocketInUseError
 from ..events.event import Event
 from ..plugins.registry import Plugins
-from ..runtime.connection import Connection
+from ..runtime.connection import Connection, Detached
 from ..runtime.listener import Listener
 from ..runtime.moving import detach
 from ..runtime.pool import ThreadPool
 from ..runtime.requests import Peer
 from .calls import Context
 from .clients import Clients
-from .handover import Handover
+from .handover import Handover, Listening
 from .instances import Instances
+from .link import SETTLED, Link
 from .methods import Methods
 from .takeover import Takeover, ask
-
-SETTLED: Final = 30.0
-"""Seconds for which a server that has taken over lets no other one take over; a supervisor that starts its
-server again every second gives up, or has somebody look, before that."""
 
 LOOK: Final = 0.01
 """Seconds between two looks, at the end."""
@@ -70,6 +69,10 @@ class Succession:
         self._closed = False
         self._turned_away = logs.Repeats()
         self._handover: Handover | None = None
+        self.predecessor: socket.socket | None = None
+        """Leads to the process whose instances and connections this one gets, as a supervisor knows."""
+        self.pass_on: Callable[[Detached, int, Any], None] | None = None
+        """Gets who asks to take over, with the request, where that is a supervisor's to decide."""
         self._threads: set[threading.Thread] = set()
 
     # -- the server that listened before
@@ -91,6 +94,11 @@ class Succession:
                 self._takeover = ask(self._server.socket_path)
             except LinkError:
                 self._server.listen()
+            return
+        if self.predecessor is not None:
+            load()
+            with contextlib.suppress(LinkError):  # it is gone: its clients will start all anew
+                self._takeover = ask(self._server.socket_path, Link(self.predecessor))
 
     def take(self, plugins: Plugins, instances: Instances, clients: Clients) -> None:
         """Take what the other server has, if there is one, or the place of one that has ended meanwhile.
@@ -145,21 +153,48 @@ class Succession:
         """Another server asks to take over from this one; the leader calls."""
         if not isinstance(peer, Connection):
             raise RPCError("who takes over must be connected to the socket")
+        asking = detach(self._pool, peer)
+        if self.pass_on is not None:
+            self.pass_on(asking, message_id, argument)
+        else:
+            self._begin(asking, (message_id, argument), self._server)
+
+    def hand_over(
+        self, asking: socket.socket, listening: Listening, ended: Callable[[bool], None]
+    ) -> None:
+        """Hand over to the process at the other end of a socket, which is about to ask for it.
+
+        :param listening: stands for the listening socket.
+        :param ended: told whether that process serves now.
+        """
+        self._begin(Detached(asking, b"", b""), None, listening, ended)
+
+    def _begin(
+        self,
+        asking: Detached,
+        request: tuple[int, Any] | None,
+        listening: Listening,
+        ended: Callable[[bool], None] = lambda done: None,
+    ) -> None:
+        """Hand over on a thread of its own.
+
+        :param request: the request's id and argument; None when it is to be read.
+        """
         with self._lock:
             refusal = self._refusal()
             handover = Handover(
-                detach(self._pool, peer),
+                asking,
                 self._pool,
                 self._methods,
                 self._instances,
-                self._server,
+                listening,
                 self._grace,
             )
             if not refusal:
                 self._handover = handover
             thread = threading.Thread(
                 target=self._hand_over,
-                args=(handover, message_id, argument, refusal),
+                args=(handover, request, refusal, ended),
                 name=f"{self._name}-handover",
                 daemon=True,
             )
@@ -170,19 +205,26 @@ class Succession:
         """Why nobody may take over now; empty when anybody may."""
         if self._closed:
             return "it stops"
-        if self._server.bound is None:
+        if self._server.bound is None and not self._server.handed:
             return "its socket is not its own, but was handed to it"
         if self._handover is not None:
             return "another process is taking over"
-        if monotonic() - self._succeeded < SETTLED and not self.told_to_stop.is_set():
+        settled = self._server.handed or monotonic() - self._succeeded >= SETTLED
+        if not settled and not self.told_to_stop.is_set():
             return f"it has itself taken over less than {SETTLED:g} s ago"
         return ""
 
-    def _hand_over(self, handover: Handover, message_id: int, argument: Any, refusal: str) -> None:
+    def _hand_over(
+        self,
+        handover: Handover,
+        request: tuple[int, Any] | None,
+        refusal: str,
+        ended: Callable[[bool], None],
+    ) -> None:
         """Hand over, and have the server end when that is done; on a thread of its own."""
         about = {"Pid": self.server_pid, "Process": os.getpid()}
         try:
-            done = handover.run(message_id, argument, about, refusal)
+            done = handover.run(request, about, refusal)
         except Exception as error:
             done = handover.committed
             _log.error("a takeover failed", exc_info=error)
@@ -193,6 +235,7 @@ class Succession:
             if self._handover is handover:
                 self._handover = None
             self._threads.discard(threading.current_thread())
+        ended(done)
 
     # -- the end
 

@@ -15,16 +15,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import resource
 import socket
 import threading
 from pathlib import Path
-from time import monotonic
 from typing import Any, Final
 
 from .. import logs
-from ..errors import LinkError, PluginServerError, RPCError, SocketInUseError
+from ..errors import LinkError, PluginServerError, RPCError
 from ..events.outcome import describe
 from ..plugins.registry import Plugins
 from ..runtime.codec import ProtocolError
@@ -32,16 +29,14 @@ from ..runtime.connection import Connection
 from ..runtime.pool import ThreadPool
 from ..runtime.requests import Peer
 from . import replies
+from .asking import asked, connect, in_use
 from .calls import Context
 from .clients import Clients
 from .frames import packer
 from .instances import Instances
-from .link import TAKE_OVER, VERSION, Link, user_of
+from .link import Link
 from .methods import Methods
 from .protocols import Unknown
-
-ANSWER: Final = 2.0
-"""Seconds that the old server gets to answer: one that needs longer cannot be relied on for the rest."""
 
 PREPARATION: Final = 60.0
 """Seconds without a word from the old server after which it is given up."""
@@ -107,9 +102,7 @@ class Takeover:
         if error is not None:
             with contextlib.suppress(LinkError):
                 self._link.send("started", instance_id, error)
-            raise _in_use(
-                self._path, f"its instance {instance_id} cannot be started here: {error}"
-            )
+            raise in_use(self._path, f"its instance {instance_id} cannot be started here: {error}")
 
     def _start(
         self, instance_id: int, plugin: str, config: Any, started: int, pid: int
@@ -229,50 +222,12 @@ class Takeover:
             peer.answer(replies.failure(packer(), message_id, f"No running event {event_id}"))
 
 
-def ask(path: Path) -> Takeover:
+def ask(path: Path, link: Link | None = None) -> Takeover:
     """Ask the server that listens to let this process take over.
 
-    :raises SocketInUseError: when it does not, or does not answer in :data:`ANSWER`.
+    :param link: a link to it, if there is one already.
+    :raises SocketInUseError: when it does not, or does not answer in time.
     :raises LinkError: when it is gone.
     """
-    sock = socket.socket(socket.AF_UNIX)
-    sock.settimeout(ANSWER)
-    try:
-        sock.connect(os.fspath(path))
-        user = user_of(sock)
-    except (ConnectionError, FileNotFoundError) as error:
-        sock.close()
-        raise LinkError(f"the other server is gone: {error}") from None
-    except OSError as error:
-        sock.close()
-        raise _in_use(path, f"it does not answer ({error})") from None
-    link = Link(sock)
-    try:
-        if user != os.geteuid():
-            raise _in_use(path, "it is another user's")
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - len(os.listdir("/proc/self/fd"))
-        about = {"Version": VERSION, "Pid": os.getpid(), "Descriptors": files}
-        link.send(0, 1, TAKE_OVER, [about])
-        return Takeover(link, path, _answer(link, path))
-    except PluginServerError:
-        link.release()
-        raise
-
-
-def _answer(link: Link, path: Path) -> dict[str, Any]:
-    deadline = monotonic() + ANSWER
-    while (left := deadline - monotonic()) > 0:
-        frame = link.receive(left)
-        if frame is not None and frame[0] == 1:
-            _, _, error, answer = frame
-            if error is not None:
-                raise _in_use(path, error)
-            assert isinstance(answer, dict)
-            return answer
-    raise _in_use(path, f"it does not answer within {ANSWER:g} s")
-
-
-def _in_use(path: Path, why: str) -> SocketInUseError:
-    return SocketInUseError(
-        f"another server is listening on {path}, and this one cannot take over: {why}"
-    )
+    link = link or connect(path)
+    return Takeover(link, path, asked(link, path, {}))

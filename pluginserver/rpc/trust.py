@@ -17,10 +17,17 @@ from ..runtime.options import Options
 _log: Final = logs.get_logger()
 
 
-def fixed_directory(options: Options) -> str | None:
-    """Why no client may choose the plugins directory, and so whose code is run; None when one may."""
+def fixed_directory(options: Options, one_of_several: bool = False) -> str | None:
+    """Why no client may choose the plugins directory, and so whose code is run; None when one may.
+
+    :param one_of_several: whether this process is one of several that serve the same plugins.
+    """
     if options.fixed_plugins_directory:
         return "the server was started with -fixed-plugins-directory"
+    if one_of_several:
+        return (
+            "with -processes each process would have another one: name it with -plugins-directory"
+        )
     if options.socket_mode & OTHERS_MAY_CONNECT:
         return (
             f"with the mode {options.socket_mode:04o} the socket is open to other users, whose code must"

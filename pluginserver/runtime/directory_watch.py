@@ -1,4 +1,7 @@
-"""Notices when files come to a directory or go from it, on a thread that sleeps in between.
+"""Notices when files come to a directory or go from it, and lets who looks sleep in between.
+
+:class:`DirectoryChanges` is for a loop that waits for other things too; :class:`DirectoryWatch` has a
+thread.
 
 Rules kept here:
 
@@ -70,21 +73,74 @@ def inotify(directory: Path) -> int | None:
     return None
 
 
-class DirectoryWatch:
-    """Calls a function when something comes or goes in a directory, and once at the beginning.
+class DirectoryChanges:
+    """Calls a function when something came or went in a directory, and at the first look; for one thread.
 
     :param directory: the directory.
-    :param changed: the function, called on the watch's own thread; it says whether it wants to be called
-        again in :data:`INTERVAL` seconds even if nothing happens.
+    :param changed: the function; it says whether it wants to be called again in :data:`INTERVAL` seconds
+        even if nothing happens.
+    """
+
+    def __init__(self, directory: Path, changed: Callable[[], bool]) -> None:
+        self._directory = directory
+        self._changed = changed
+        self.descriptor: int | None = None
+        """Readable when it is time for the next look; None when nothing tells it."""
+        self._watched: tuple[int, int] | None = None
+        """The directory that was at the path when the descriptor was made."""
+
+    def look(self) -> float | None:
+        """Call the function.
+
+        :returns: seconds to the next look, even if nothing happens; None when something has to.
+        """
+        # The watch comes first: what happens after the call is told by it.
+        place = _inode(self._directory)
+        if self.descriptor is None or place != self._watched:
+            self.forget()
+            self.descriptor, self._watched = inotify(self._directory), place
+        try:
+            again = self._changed()
+        except Exception as error:
+            _log.error("looking after the socket file failed", exc_info=error)
+            again = True
+        again |= _inode(self._directory) != self._watched
+        return None if self.descriptor is not None and not again else INTERVAL
+
+    def read(self) -> None:
+        """Read what has happened, before the next look."""
+        if self.descriptor is not None and self._masks() & _GONE:
+            self.forget()
+
+    def _masks(self) -> int:
+        """All bits together of what has happened."""
+        masks, at, data = 0, 0, b""
+        assert self.descriptor is not None
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self.descriptor, 65_536)
+        while at < len(data):
+            _watch, mask, _cookie, length = _EVENT.unpack_from(data, at)
+            masks |= mask
+            at += _EVENT.size + length
+        return masks
+
+    def forget(self) -> None:
+        """Close the descriptor; the next look opens another one."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+class DirectoryWatch:
+    """Has a thread look at a directory, whenever something comes or goes there.
+
+    :param directory: the directory.
+    :param changed: called on that thread, as :class:`DirectoryChanges` does it.
     :param name: the name of the thread.
     """
 
     def __init__(self, directory: Path, changed: Callable[[], bool], name: str) -> None:
-        self._directory = directory
-        self._changed = changed
-        self._descriptor: int | None = None
-        self._watched: tuple[int, int] | None = None
-        """The directory that was at the path when the descriptor was made."""
+        self._changes = DirectoryChanges(directory, changed)
         self._stopping = False
         self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         close_in_children(self)
@@ -96,54 +152,25 @@ class DirectoryWatch:
         self._stopping = True
         os.eventfd_write(self._wakeup, 1)
         self._thread.join()
-        self._forget()
+        self._changes.forget()
         os.close(self._wakeup)
         self._wakeup = -1
 
     def forked(self) -> None:
         """Close what belongs to the parent; this is a child."""
-        close_all(self._wakeup, *filter(None, [self._descriptor]))
+        close_all(self._wakeup, *filter(None, [self._changes.descriptor]))
 
     def _run(self) -> None:
         while not self._stopping:
-            # The watch comes first: what happens after the call is told by it.
-            place = _inode(self._directory)
-            if self._descriptor is None or place != self._watched:
-                self._forget()
-                self._descriptor, self._watched = inotify(self._directory), place
-            try:
-                again = self._changed()
-            except Exception as error:
-                _log.error("looking after the socket file failed", exc_info=error)
-                again = True
-            again |= _inode(self._directory) != self._watched
-            self._wait(None if self._descriptor is not None and not again else INTERVAL)
+            self._wait(self._changes.look())
 
     def _wait(self, timeout: float | None) -> None:
         poller = select.poll()
         poller.register(self._wakeup, select.POLLIN)
-        if self._descriptor is not None:
-            poller.register(self._descriptor, select.POLLIN)
+        if self._changes.descriptor is not None:
+            poller.register(self._changes.descriptor, select.POLLIN)
         poller.poll(None if timeout is None else 1000 * timeout)
-        if self._descriptor is not None and self._masks() & _GONE:
-            self._forget()
-
-    def _masks(self) -> int:
-        """Read what has happened; all of its bits together."""
-        masks, at, data = 0, 0, b""
-        assert self._descriptor is not None
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(self._descriptor, 65_536)
-        while at < len(data):
-            _watch, mask, _cookie, length = _EVENT.unpack_from(data, at)
-            masks |= mask
-            at += _EVENT.size + length
-        return masks
-
-    def _forget(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._changes.read()
 
 
 def _inode(directory: Path) -> tuple[int, int] | None:

@@ -35,6 +35,7 @@ from typing import Final, NoReturn
 
 from .. import logs
 from .forks import close_all, close_in_children
+from .processes import cpu_time
 
 INTERVAL: Final = 1.0
 """Seconds between two looks at the CPU time, at the most."""
@@ -188,7 +189,7 @@ class _Watching:
     def _cpu_time(self) -> float:
         """Seconds of CPU time that the server has used."""
         try:
-            return time.clock_gettime(~self._server << 3 | 2)  # CPUCLOCK_SCHED of a process
+            return cpu_time(self._server)
         except OSError:
             os._exit(0)
 

@@ -6,6 +6,7 @@ Rules kept here:
   obstacle, even if a process that was forked off its server still holds it: who serves answers;
 * a socket that was handed to this process (by systemd) is somebody else's: it is neither bound nor removed
   nor shut down here;
+* where another process accepts, clients come over a socket pair, and there is no file to look after here;
 * the thread that accepts goes on whatever fails, and says so when the listening socket is gone;
 * nobody can connect before the socket's mode is set;
 * a file that has become somebody else's is not removed;
@@ -22,7 +23,6 @@ import socket as sockets
 import socketserver
 import stat
 import threading
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,8 @@ from ..errors import ListenError, SocketInUseError
 from .accounts import group_number
 from .directory_lock import locked
 from .forks import close_in_children
+from .handing import take, untaken
+from .served import is_served
 
 PATH_LIMIT: Final = 107
 """Bytes that the path of a Unix socket may have on Linux: ``sun_path`` less its closing zero."""
@@ -45,11 +47,8 @@ POLL_INTERVAL: Final = 86_400.0
 PAUSE: Final = 1.0
 """Seconds between two tries when resources are missing."""
 
-ANSWER_TIME: Final = 2.0
-"""Seconds in which a server that lives answers a client that has left, however busy it is."""
-
 RETRY: Final = 0.02
-"""Seconds between two tries to get an answer."""
+"""Seconds until the thread that accepts goes on after a failure."""
 
 UNUSABLE: Final = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP})
 """Errors of ``accept`` that say that the descriptor is no longer a socket that listens."""
@@ -81,6 +80,8 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._wakeup = -1
         """Wakes it: to close the socket or to shut it down would too, but it may be shared with others."""
         self._inherited = False
+        self.handed = False
+        """Whether another process accepts, and hands the clients over."""
         super().__init__(os.fspath(path), _Unused, bind_and_activate=False)
         close_in_children(self)
 
@@ -108,6 +109,23 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self.socket = given
         self.socket_path = Path(os.fsdecode(path))
         self._inherited = True
+
+    def receive_from(self, descriptor: int, path: Path) -> None:
+        """Be handed the clients by another process, which listens; before :meth:`listen`.
+
+        :param descriptor: of a socket that brings a client with each message; it belongs to the listener
+            from now on.
+        :param path: where that process listens.
+        """
+        self.socket.close()
+        self.socket = sockets.socket(fileno=descriptor)
+        self.socket.set_inheritable(False)
+        self.socket_path = path
+        self._inherited = self.handed = True
+
+    def succeed(self, device: int, inode: int) -> None:
+        """Remove the socket file at the end, because the process that listened there is gone."""
+        self._bound = device, inode
 
     @property
     def bound(self) -> tuple[int, int] | None:
@@ -223,9 +241,19 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
         :returns: the socket, and device and inode of its file.
         """
-        assert self._acceptor is not None and self._bound is not None
+        assert self._acceptor is not None
         self.end_acceptor()
-        return (self.socket, *self._bound)
+        if self.handed:
+            self._take_the_rest()
+        return (self.socket, *(self._bound or (0, 0)))
+
+    def _take_the_rest(self) -> None:
+        """Take the clients that were handed over and that nobody has taken yet."""
+        for client in untaken(self.socket):
+            if self.verify_request(client, ""):
+                self.process_request(client, "")
+            else:
+                client.close()
 
     def go_on(self) -> None:
         """Accept again."""
@@ -237,6 +265,9 @@ class Listener(socketserver.ThreadingUnixStreamServer):
 
     def adopt(self, listening: sockets.socket, device: int, inode: int) -> None:
         """Listen on a socket that another process has bound, instead of :meth:`listen`."""
+        if self.handed:  # the supervisor has it
+            listening.close()
+            return
         self.socket.close()
         self.socket = listening
         self._bound = device, inode
@@ -246,7 +277,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         self._bound = None
         self._acceptor = None
         self._closing.set()
-        name = self.socket.getsockname()
+        name = os.fspath(self.socket_path) if self.handed else self.socket.getsockname()
         self.socket.close()
         self._close_ready()
         if not name:
@@ -287,7 +318,7 @@ class Listener(socketserver.ThreadingUnixStreamServer):
             raise ListenError(
                 f"{path} exists and is not a socket: remove it or choose another path"
             )
-        if _is_served(path):
+        if is_served(path):
             raise SocketInUseError(
                 f"another server is listening on {path}: stop it or choose another path"
             )
@@ -323,6 +354,9 @@ class Listener(socketserver.ThreadingUnixStreamServer):
         if self._closing.is_set():
             raise _LostError  # out of serve_forever, which may not know yet that it is to end
         try:
+            if self.handed:
+                assert self._ready is not None
+                return take(self.socket, self._ready), ""
             return super().get_request()
         except OSError as error:
             if error.errno in OUT_OF_RESOURCES:
@@ -343,35 +377,3 @@ class _LostError(Exception):
 
 class _Unused(socketserver.BaseRequestHandler):
     """What socketserver wants to be given; connections are served by the leader."""
-
-
-def _is_served(path: Path) -> bool:
-    """Whether somebody answers who connects: a socket may be held by a process that does not serve it.
-
-    A server closes the connection of a client that says nothing and will say nothing.  So does one that is
-    about to end, but not twice.
-    """
-    deadline = time.monotonic() + ANSWER_TIME
-    served = False
-    while (rest := deadline - time.monotonic()) > 0:
-        with sockets.socket(sockets.AF_UNIX) as probe:
-            probe.settimeout(rest)
-            try:
-                probe.connect(os.fspath(path))
-                with contextlib.suppress(OSError):  # it has closed it already
-                    probe.shutdown(sockets.SHUT_WR)
-                probe.recv(1)
-                if served:
-                    return True
-                served = True
-            except (ConnectionRefusedError, FileNotFoundError):
-                return False
-            except TimeoutError:
-                _log.warning(
-                    f"a process that does not serve holds {path}: the path is taken from it"
-                )
-                return False
-            except ConnectionResetError:
-                pass
-        time.sleep(RETRY)
-    return served

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from .pool import ThreadPool
@@ -25,10 +26,7 @@ def watch_parent(pool: ThreadPool[C], gone: Callable[[], None], process: int = 0
     :param process: its id; 0 for the parent.
     """
     wanted = process or os.getppid()
-
-    def lives() -> bool:
-        return _exists(wanted) if process else os.getppid() == wanted
-
+    lives = partial(still_lives, wanted, process)
     try:
         descriptor = os.pidfd_open(wanted)
     except ProcessLookupError:
@@ -41,6 +39,15 @@ def watch_parent(pool: ThreadPool[C], gone: Callable[[], None], process: int = 0
     pool.watch(descriptor, gone)
     if not lives():
         gone()
+
+
+def still_lives(wanted: int, process: int) -> bool:
+    """Whether the process lives that this one lives for.
+
+    :param wanted: its id.
+    :param process: the same; 0 when it is the parent.
+    """
+    return _exists(wanted) if process else os.getppid() == wanted
 
 
 def _exists(process: int) -> bool:

@@ -62,12 +62,21 @@ class Systemd:
         """Say that the end has begun, and send no sign of life any more."""
         self._notify("STOPPING=1")
 
+    @property
+    def interval(self) -> float:
+        """Seconds between two signs of life that the manager wants; 0.0 when it wants none."""
+        return self._watchdog / 2 if self._address else 0.0
+
+    def alive(self) -> None:
+        """Give a sign of life."""
+        self._notify("WATCHDOG=1")
+
     def start_watchdog(self, healthy: Callable[[], bool]) -> None:
         """Send a sign of life twice in each of the manager's intervals, if it wants any.
 
         :param healthy: whether the server can go on; when it cannot, nothing is sent.
         """
-        if self._watchdog > 0 and self._address:
+        if self.interval > 0:
             threading.Thread(
                 target=self._bark, args=(healthy,), name="pluginserver-systemd", daemon=True
             ).start()
@@ -78,8 +87,8 @@ class Systemd:
 
     def _bark(self, healthy: Callable[[], bool]) -> None:
         while healthy():
-            self._notify("WATCHDOG=1")
-            if self._stopping.wait(self._watchdog / 2):
+            self.alive()
+            if self._stopping.wait(self.interval):
                 return
 
     def _notify(self, message: str) -> None:

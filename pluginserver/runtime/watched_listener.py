@@ -7,23 +7,19 @@ Rules kept here:
 
 * only when nothing is at the path, and under the lock of its directory, a second listener is bound there;
 * the first one stays: whoever connected to it, or is about to be accepted, loses nothing;
-* what somebody else has put at the path is not touched: there is a line, once, and we go on with what we
-  have.
+* what somebody else has put at the path is not touched, and we go on with what we have.
 """
 
 from __future__ import annotations
 
-import os
 import socket as sockets
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from .. import logs
 from ..errors import ListenError
 from .directory_watch import DirectoryWatch
 from .listener import Listener
-
-_log: Final = logs.get_logger()
+from .socket_file import SocketFile
 
 
 class WatchedListener(Listener):
@@ -39,9 +35,6 @@ class WatchedListener(Listener):
         self._file_options = mode, group
         self._watch: DirectoryWatch | None = None
         self._beside: Listener | None = None
-        self._stranger: tuple[int, int] | None = None
-        """The file at the path that is not ours and was told of."""
-        self._repeats = logs.Repeats()
         self._thread_name = ""
 
     @property
@@ -53,7 +46,10 @@ class WatchedListener(Listener):
         """Accept clients on a thread of that name, and look after the socket file."""
         super().start_accepting(name)
         self._thread_name = name
-        self._watch = DirectoryWatch(self.socket_path.parent, self._look, f"{name}-watch")
+        if self.handed:
+            return
+        file = SocketFile(self.socket_path, lambda: self.current.bound, self._listen_again)
+        self._watch = DirectoryWatch(self.socket_path.parent, file.look, f"{name}-watch")
 
     def stop_accepting(self) -> None:
         """End the threads that accept, if there are any, and remove the socket file."""
@@ -103,50 +99,18 @@ class WatchedListener(Listener):
             self._beside.let_go()
         super().let_go()
 
-    # -- on the thread of the watch
-
-    def _look(self) -> bool:
-        """See whose the file at the path is, and listen again when there is none.
-
-        :returns: whether to look again although nothing happens.
-        """
-        try:
-            status = os.lstat(self.socket_path)
-        except OSError:
-            return self._listen_again()
-        found = status.st_dev, status.st_ino
-        if found == self.current.bound:
-            self._stranger = None
-        elif found != self._stranger:
-            self._stranger = found
-            _log.error(
-                f"the file at {self.socket_path} is not this server's any more, and new clients do not reach"
-                " it: stop whoever put that there and remove it, and this server listens there again"
-            )
-        return False
-
-    def _listen_again(self) -> bool:
+    def _listen_again(self) -> None:
+        """Bind another listener at the path; on the thread of the watch."""
         beside = _Beside(self, *self._file_options)
         try:
             beside.listen(only_missing=True)
             beside.start_accepting(f"{self._thread_name}-beside")
-        except (ListenError, OSError, RuntimeError) as error:
+        except (ListenError, OSError, RuntimeError):
             beside.release()
-            repeats = self._repeats.note(str(error))
-            if repeats is not None:
-                _log.error(f"the socket file was removed, and {error}", repeats=repeats)
-            return True
+            raise
         before, self._beside = self._beside, beside
         if before is not None:
             _put_away(before)
-        repeats = self._repeats.note("removed")
-        if repeats is not None:
-            _log.warning(
-                "the socket file was removed by somebody: listening again",
-                socket=str(self.socket_path),
-                repeats=repeats,
-            )
-        return False
 
     def _drop_beside(self) -> None:
         beside, self._beside = self._beside, None

@@ -15,7 +15,7 @@ from support.client import TIMEOUT, Client
 from support.commands import MODULE, running
 
 from pluginserver import Kong, PluginServer
-from pluginserver.runtime import directory_lock, listener
+from pluginserver.runtime import directory_lock, served
 
 Serve = Callable[..., PluginServer]
 
@@ -96,7 +96,7 @@ def test_a_child_that_is_left_behind_does_not_keep_the_socket(plugins: Path, pre
 def test_a_listener_that_nobody_serves_is_told_from_a_server(
     prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listener, "ANSWER_TIME", 0.2)
+    monkeypatch.setattr(served, "ANSWER_TIME", 0.2)
     with socket.socket(socket.AF_UNIX) as orphan:
         orphan.bind(str(prefix / "s"))
         orphan.listen()
@@ -110,7 +110,7 @@ def test_who_closes_a_connection_is_a_server(
 ) -> None:
     from pluginserver import ListenError
 
-    monkeypatch.setattr(listener, "ANSWER_TIME", 0.5)
+    monkeypatch.setattr(served, "ANSWER_TIME", 0.5)
     with socket.socket(socket.AF_UNIX) as crowded:
         crowded.bind(str(prefix / "s"))
         crowded.listen()

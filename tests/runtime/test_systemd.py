@@ -46,11 +46,16 @@ def heard(manager: socket.socket, wanted: str) -> str:
             return message
 
 
+@pytest.mark.parametrize("processes", [1, 2])
 def test_systemd_is_told_what_happens(
-    plugins: Path, prefix: Path, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+    processes: int,
+    plugins: Path,
+    prefix: Path,
+    manager: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "20000")
-    flags = ("-socket", prefix / "s", "-plugins-directory", plugins)
+    flags = ("-socket", prefix / "s", "-plugins-directory", plugins, f"-processes={processes}")
     with manager, running(*MODULE, *flags) as server:
         assert manager.recv(4096) == b"READY=1"
         for _ in range(3):
@@ -63,7 +68,8 @@ def test_systemd_is_told_what_happens(
         assert server.end() == 0
 
 
-def test_a_socket_is_inherited(plugins: Path, prefix: Path) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_socket_is_inherited(processes: int, plugins: Path, prefix: Path) -> None:
     with socket.socket(socket.AF_UNIX) as given:
         given.bind(str(prefix / "given"))
         given.listen()
@@ -73,6 +79,7 @@ def test_a_socket_is_inherited(plugins: Path, prefix: Path) -> None:
             "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
         )
         flags = ("-socket", prefix / "unused", "-plugins-directory", plugins)
+        flags = (*flags, f"-processes={processes}")
         options = {"pass_fds": [given.fileno()]}
         for _ in range(2):
             with running("-c", shell, *MODULE, *flags, **options) as server:
