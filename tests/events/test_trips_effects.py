@@ -13,7 +13,6 @@ Not compared, as it differs by nature: the order in which headers stand that are
 from __future__ import annotations
 
 import itertools
-import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -23,14 +22,13 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from support.cases import CASES
 
 from pluginserver import Kong
 from pluginserver.runtime.interrupts import Cancelled
 from pluginserver.spec.functions import FUNCTIONS
 from pluginserver.testing import Gateway, Response
 from pluginserver.testing.kong.lua import LuaError
-
-CASES = int(os.environ.get("PLUGINSERVER_FUZZ_CASES", "2600")) // 40
 
 PHASES = ("rewrite", "access", "response", "log")
 NAMES = (
@@ -411,4 +409,4 @@ class BothWaysInProtobuf(BothWays):
 TestBothWays = BothWays.TestCase
 TestBothWaysInProtobuf = BothWaysInProtobuf.TestCase
 for case in (TestBothWays, TestBothWaysInProtobuf):
-    case.settings = settings(max_examples=CASES, stateful_step_count=8, deadline=None)
+    case.settings = settings(max_examples=CASES // 40, stateful_step_count=8, deadline=None)

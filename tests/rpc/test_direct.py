@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.cases import CASES
 
 from pluginserver import PDKError
 from pluginserver.events.callbacks import callback, finish
@@ -156,7 +157,7 @@ def frames(draw: Any) -> bytes:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=CASES // 8, deadline=None)
 @given(st.lists(st.tuples(frames(), st.integers(0, 3)), min_size=1, max_size=12))
 def test_what_comes_out_is_what_the_general_way_gives(sent: list[tuple[bytes, int]]) -> None:
     short, general = Served(MessagePack), Served(General)

@@ -10,7 +10,6 @@ the first 600 of each kind on the others.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import socket
 import tempfile
@@ -23,13 +22,12 @@ import msgpack
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from support.cases import CASES
 from support.client import TIMEOUT, Client, Closed, pack
 
 from pluginserver import PDKError, PluginServer, logs
 from pluginserver.events.callbacks import callback
 from pluginserver.rpc.protocols import is_messagepack
-
-CASES = int(os.environ.get("PLUGINSERVER_FUZZ_CASES", "2600"))
 
 SENT = settings(
     max_examples=CASES,

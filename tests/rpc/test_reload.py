@@ -20,6 +20,7 @@ PLUGIN = """
 import attrs
 
 name, version, priority = "{name}", "{version}.0.0", 1
+round_trips = "plain"
 
 
 @attrs.define

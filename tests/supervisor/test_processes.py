@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from support.client import Client
-from support.commands import MODULE, Running, run, running
+from support.commands import MODULE, Running, run, running, stop
 from support.peer import Peer
 from support.plugins import eventually
 
@@ -192,7 +192,7 @@ def test_a_member_that_hangs_is_replaced(plugins: Path, prefix: Path) -> None:
         peers(server) as (first, second),
     ):
         victim = process(first)
-        os.kill(victim, signal.SIGSTOP)
+        stop(victim)
         server.wait_for(f"gives no sign of life and is killed process={victim}")
         assert again(first) != victim
         assert again(second) != victim
@@ -208,7 +208,7 @@ def test_a_client_that_a_hung_member_did_not_take_is_served_by_the_next_one(
     ):
         victim = process(first)
         first.ask("drop")
-        os.kill(victim, signal.SIGSTOP)
+        stop(victim)
         first.connect()
         second.ask("drop")
         second.connect()
@@ -222,7 +222,7 @@ def test_nobody_is_asked_for_a_sign_of_life_without_a_time_out(
 ) -> None:
     with serving(plugins, prefix, "-frozen-timeout=0") as server, peers(server) as (first, _):
         stopped = process(first)
-        os.kill(stopped, signal.SIGSTOP)
+        stop(stopped)
         server.signal(signal.SIGUSR2)
         server.wait_for("it does not answer")
         os.kill(stopped, signal.SIGCONT)

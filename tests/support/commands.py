@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,6 +31,15 @@ def catches(process: int, number: int) -> bool:
     status = Path(f"/proc/{process}/status").read_text()
     mask = next(line for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
+
+
+def stop(process: int) -> None:
+    """Stop a process by SIGSTOP, and wait until none of its threads runs."""
+    os.kill(process, signal.SIGSTOP)
+    states: set[str] = set()
+    while states != {"T"}:
+        tasks = list(Path(f"/proc/{process}/task").iterdir())
+        states = {(one / "stat").read_text().rpartition(")")[2].split()[0] for one in tasks}
 
 
 def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:

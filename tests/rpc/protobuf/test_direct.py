@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.cases import CASES
 from support.plugins import plugin
 
 from pluginserver import Kong
@@ -105,7 +106,7 @@ ANSWER = st.sampled_from(["a", "", "end", "raise", "exit"]).map(
 CONTENTS = st.one_of(BEGIN, ANSWER, ANSWER, ANSWER, st.binary(max_size=4))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=CASES // 8, deadline=None)
 @given(st.lists(st.tuples(CONTENTS, st.integers(0, 3)), min_size=1, max_size=12), BEGIN)
 def test_what_comes_out_is_what_the_general_way_gives(
     sent: list[tuple[bytes, int]], first: bytes

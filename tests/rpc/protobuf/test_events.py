@@ -501,7 +501,7 @@ def test_many_events_at_once(prefix: Path) -> None:
             done.append(len(play(instance, answers=answers)))
 
     done: list[int] = []
-    with serve(prefix, plugin(access)) as server:
+    with serve(prefix, plugin(access), round_trips="plain") as server:
         clients = [Client(server.socket_path) for _ in range(8)]
         threads = [threading.Thread(target=run, args=(one, one.play)) for one in clients]
         for thread in threads:

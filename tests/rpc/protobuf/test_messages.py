@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from support.cases import CASES
 
 from pluginserver.rpc.protobuf.messages import decode, encode
 from pluginserver.rpc.protobuf.wire import DEPTH, WireError, varint
@@ -220,7 +221,7 @@ MESSAGE: Final = st.sampled_from(sorted(MESSAGES)).flatmap(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=CASES // 10, deadline=None)
 @given(MESSAGE)
 def test_googles_library_reads_what_is_encoded(case: tuple[str, Any]) -> None:
     name, value = case
@@ -228,7 +229,7 @@ def test_googles_library_reads_what_is_encoded(case: tuple[str, Any]) -> None:
     assert theirs == fill(OFFICIAL[name](), value)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=CASES // 10, deadline=None)
 @given(MESSAGE)
 def test_what_googles_library_encodes_is_read(case: tuple[str, Any]) -> None:
     name, value = case
@@ -236,7 +237,7 @@ def test_what_googles_library_encodes_is_read(case: tuple[str, Any]) -> None:
     assert bare(decode(name, data), name) == bare(value, name)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=CASES // 10, deadline=None)
 @given(MESSAGE, MESSAGE)
 def test_what_comes_twice_is_merged(one: tuple[str, Any], other: tuple[str, Any]) -> None:
     name = one[0]
@@ -309,7 +310,7 @@ def without_nan(value: Any) -> Any:
     return [without_nan(inner) for inner in value] if isinstance(value, list) else value
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=CASES, deadline=None)
 @given(BYTES)
 def test_any_bytes_are_what_googles_library_takes_them_for_or_one_error(
     case: tuple[str, bytes],
