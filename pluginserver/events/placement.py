@@ -140,7 +140,7 @@ class Placement:
         :param now: seconds on the monotonic clock.
         :param spent: where its time went; None when that is not known.
         """
-        if spent is not None and max(spent.computed, spent.blocked) <= SLOW:
+        if spent is not None and spent.own <= SLOW:
             self._acquit(now)
             return
         if self._chosen is not None:

@@ -55,6 +55,8 @@ class ThreadTies:
         self._load_time = load_time
         self._lock = threading.Lock()
         self._found: list[str | None] = []
+        self._looks: dict[str, Look | None] = {}
+        """What was seen in the files whose code was met; one that changes later is not this code any more."""
 
     def reason(self) -> str | None:
         """What ties the plugin's events to a thread, with file and line; None when nothing was found.
@@ -76,7 +78,9 @@ class ThreadTies:
             name = frame.f_code.co_filename
             if not name.startswith(_OURS):
                 line = frame.f_lineno or frame.f_code.co_firstlineno
-                seen = look(name) or _generated(frame)
+                if name not in self._looks:
+                    self._looks[name] = look(name)
+                seen = self._looks[name] or _generated(frame)
                 if seen is None:
                     return f"a call of kong in code without a source ({name}:{line})"
                 if any(first <= line <= last for first, last in seen.held):

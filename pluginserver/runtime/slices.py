@@ -178,7 +178,7 @@ class SlicingThread(PoolThread, Generic[C]):
         if self._led:
             task.placement.slow_inline(now, spent)
             self.usage = Usage()
-        if not self.leading and (spent is None or took - spent.waited > SLOW):
+        if not self.leading and (spent is None or spent.own > SLOW):
             task.slow = True
 
     def cancel(self, task: Task, why: str) -> None:

@@ -39,6 +39,11 @@ class Spent(NamedTuple):
     blocked: float
     waited: float
 
+    @property
+    def own(self) -> float:
+        """For how long it would have held its thread up with nothing else on the machine, at least."""
+        return max(self.computed, self.blocked)
+
 
 class Usage:
     """A reading, of the thread that takes it."""

@@ -424,3 +424,25 @@ def test_what_a_frame_holds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_the_examples_hold_nothing_while_they_call_kong(path: Path) -> None:
     assert reason(path, path.stem) is None
+
+
+def test_a_file_is_looked_at_once_however_many_callbacks_come(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source = "import sys\ndef frame():\n    return sys._getframe()\n"
+    path = write(tmp_path / "p.py", source, "frame()")
+    looked: list[str] = []
+
+    def counted(name: str) -> Any:
+        looked.append(name)
+        return look(name)
+
+    monkeypatch.setattr("pluginserver.plugins.thread_ties.look", counted)
+    plugins = Plugins([path], entry_points=False)
+    ties = plugins.get("p").thread_ties()
+    module: dict[str, Any] = {}
+    exec(compile(source, str(path), "exec"), module)
+    for _ in range(3):
+        ties.held(module["frame"]())
+    assert looked.count(str(path)) == 1
+    plugins.close()

@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 from support.client import TIMEOUT, Client
+from support.plugins import eventually
 
-from pluginserver import PluginServer, logs
+from pluginserver import Kong, PluginServer, logs
 from pluginserver.events.placement import FIRST_TRIAL, STRIKES
 from pluginserver.plugins.registry import Plugins
 from pluginserver.rpc.instances import Instances
 from pluginserver.rpc.judged import Placed
-from pluginserver.runtime.usage import Usage
+from pluginserver.runtime.requests import SLOW
+from pluginserver.runtime.usage import Spent, Usage
 
 Serve = Callable[..., PluginServer]
 
@@ -272,6 +274,29 @@ def test_slices_that_compute_end_it_for_a_trial_only(
     server = serve(write(SLEEPER.format(compute=True)))
     seen = {one.placement for one in slow_slices(server, 2 * STRIKES)}
     assert seen == {"trial", "shared"}
+
+
+class Waits:
+    """Takes longer than a quick slice may, and has nothing to do with that."""
+
+    name, version, priority = "p", "1.0.0", 1
+    threads = None
+
+    def access(self, kong: Kong) -> None:
+        time.sleep(2 * SLOW)
+
+
+def test_a_slice_that_waited_for_others_on_a_thread_of_its_own_is_quick(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For the interpreter's lock, beside a neighbour that computes: a busy server tries phases out, too."""
+    monkeypatch.setattr(Usage, "spent", lambda *_: Spent(SLOW / 10, 0.0, 0.0))
+    server = serve(Waits)
+    with Client(server.socket_path) as client:
+        instance = client.start("p")
+        for _ in range(FIRST_TRIAL):
+            client.play(instance)
+        eventually(lambda: placed(server)["p"].placement == "shared")
 
 
 def test_a_plugin_that_is_loaded_again_is_judged_again(write: Callable[..., Path]) -> None:

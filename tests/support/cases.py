@@ -1,4 +1,4 @@
-"""How many random cases the tests draw: ``PLUGINSERVER_FUZZ_CASES`` of what is quickest, else a share of it."""
+"""How many random cases the tests draw: ``PLUGINSERVER_FUZZ_CASES`` of what is quick, else a share of it."""
 
 from __future__ import annotations
 
