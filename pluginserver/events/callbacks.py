@@ -38,7 +38,7 @@ def callback(method: str, *args: Any) -> Any:
     :raises EventEndedError: after the event's last message.
     """
     event = _event(method)
-    if event.handler.habits is not None:
+    if event.habits is not None:
         way = WAYS.get(method)
         if way is not None:
             return way(event, method, args)

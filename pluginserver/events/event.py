@@ -149,7 +149,10 @@ class Event(Task):
     :param ended: told once that the event is over, in whatever way.
     """
 
-    __slots__ = ("_ended", "asked", "forbidden", "handler", "outcome", "runner", "trips", "unsent")
+    __slots__ = (
+        *("_ended", "asked", "forbidden", "habits", "handler"),
+        *("outcome", "runner", "trips", "unsent"),
+    )
 
     runner: Runner
 
@@ -170,6 +173,7 @@ class Event(Task):
         self.outcome: Outcome | None = None
         self.asked = ""
         """The function that its last callback named."""
+        self.habits = handler.habits
         self.trips: Any = None
         """What it remembers (:mod:`.trips`); None for nothing."""
         self.unsent: tuple[str, tuple[Any, ...], Any] | None = None
@@ -256,9 +260,8 @@ class Event(Task):
         if type(out) is tuple and out and type(out[0]) is Runner:
             out[0].broken = True
         self.note(error)
-        self.outcome = self.handler.refusal(
-            summary(self.handler.plugin, self.handler.phase, error), "raised"
-        )
+        handler = self.handler
+        self.outcome = handler.refusal(summary(handler.plugin, handler.phase, error), "raised")
         self._unwind(Cancelled("the event was refused"))
         return self.outcome
 
@@ -370,10 +373,7 @@ class Runners:
         self._ask: Callable[..., Any] | None = None
 
     def start(self, event: Event) -> object:
-        """Start the event's handler.
-
-        :returns: what comes out of its runner, for :meth:`Event.understand`.
-        """
+        """Start the event's handler; gives what comes out of its runner, for :meth:`Event.understand`."""
         try:
             runner = self._idle.pop()
             runner.gr_context = None

@@ -10,7 +10,9 @@ Rules kept here:
 * a read counts when the map with all of them would have answered it, or has; a header that is set counts
   when the one before it was of the same target, with nothing in between;
 * a phase that has changed its ways is followed within some ten events;
-* where too many headers came, or Kong refused, one event in :data:`AGAIN` tries again.
+* where too many headers came, or Kong refused, one event in :data:`AGAIN` tries again;
+* in ProtoBuf:1 none are asked for at once: there a callback costs Kong little, and a map of all headers
+  costs this server more than the callbacks that it spares.
 
 The numbers are written by several threads without a lock: a lost update only delays a judgement.
 """
@@ -38,9 +40,14 @@ AGAIN: Final = 64
 class Habit:
     """How many of one thing, headers or query arguments, the last events have read, or set, one by one."""
 
-    __slots__ = ("_size", "_three", "_waited", "several")
+    __slots__ = ("_never", "_size", "_three", "_waited", "several")
 
-    def __init__(self) -> None:
+    def __init__(self, never: bool = False) -> None:
+        """Nothing is known yet.
+
+        :param never: whether one by one is always better.
+        """
+        self._never = never
         self.several = 0.0
         """The share of the last events that had two or more; 0.0 for never."""
         self._three = 0.0
@@ -53,7 +60,7 @@ class Habit:
         two, three = self.several, self._three
         self.several = two - RATE * two
         self._three = three - RATE * three
-        if two < SURE:
+        if two < SURE or self._never:
             return False
         if self._size <= (SOME if three >= SURE else FEW):
             return True
@@ -88,7 +95,14 @@ response and of the service's request that are set."""
 class Habits(tuple[Habit, ...]):
     """What the events of one phase of one plugin are used to do."""
 
-    __slots__ = ()
+    one_by_one: Habits
+    """The same of those whose protocol is better off with one by one."""
 
     def __new__(cls) -> Habits:
-        return super().__new__(cls, (Habit(), Habit(), Habit(), Habit()))
+        self = cls._made(never=False)
+        self.one_by_one = cls._made(never=True)
+        return self
+
+    @classmethod
+    def _made(cls, never: bool) -> Habits:
+        return super().__new__(cls, (Habit(never), Habit(never), Habit(), Habit()))

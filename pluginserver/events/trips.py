@@ -259,7 +259,7 @@ def _get(event: Event, method: str, args: Args) -> Any:
 def _get_one(event: Event, method: str, args: Args) -> Any:
     """A header or a query argument."""
     many = _MANY[method]
-    habit: Habit = event.handler.habits[many.place]  # type: ignore[index]
+    habit: Habit = event.habits[many.place]  # type: ignore[index]
     if event.trips is None and not habit.several:
         return _get_first(event, method, args)
     name = args[0] if len(args) == 1 else None
@@ -315,7 +315,7 @@ def _set_header(event: Event, method: str, args: Args) -> Any:
     several, place = _SET_HEADERS[method]
     unsent = event.unsent
     if unsent is None:
-        habit: Habit = event.handler.habits[place]  # type: ignore[index]
+        habit: Habit = event.habits[place]  # type: ignore[index]
         if event.asked == method:
             habit.second()
         elif not habit.several or not habit.begin():
@@ -335,7 +335,7 @@ def _set_header(event: Event, method: str, args: Args) -> Any:
                 unsent[1][0][args[0]] = args[1]
                 return None
         elif unsent[0] == method and (first := _comparable(unsent[1][0])) != comparable:
-            event.handler.habits[place].second()  # type: ignore[index]
+            event.habits[place].second()  # type: ignore[index]
             event.unsent = several, (dict((unsent[1], args)),), {first, comparable}
             return None
         event.send()

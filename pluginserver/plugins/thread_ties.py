@@ -56,7 +56,7 @@ class ThreadTies:
         self._lock = threading.Lock()
         self._found: list[str | None] = []
         self._looks: dict[str, Look | None] = {}
-        """What was seen in the files whose code was met; one that changes later is not this code any more."""
+        """What was seen in the files whose code was met; a file that changes later is other code."""
 
     def reason(self) -> str | None:
         """What ties the plugin's events to a thread, with file and line; None when nothing was found.

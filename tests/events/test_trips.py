@@ -338,6 +338,15 @@ def test_how_many_there_are_decides_whether_all_are_asked_for(
     assert habit.begin() is asks
 
 
+def test_what_costs_more_at_once_is_never_asked_for_at_once() -> None:
+    habits = Habits().one_by_one
+    for _ in range(8):
+        assert [name for name, _ in played(reads, "a", "b", habits=habits)] == [GET, GET]
+    for _ in range(8):
+        calls = played(sets, habits=habits)
+    assert [name for name, _ in calls] == ["kong.response.set_headers"]
+
+
 def test_where_there_were_too_many_one_event_in_so_many_tries_again() -> None:
     habit = Habit()
     times(habit, 20, 3)

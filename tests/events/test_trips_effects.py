@@ -328,9 +328,11 @@ def test_each_answer_after_each_call_that_may_change_it(
         message = {"url": "/path?a=1&b=2", "headers": HEADERS}
         expected = plain.run(Play(programs), message)
         assert fewer.run(Play(programs), message) == expected, program
+        spared.append(plain.kong.round_trips - fewer.kong.round_trips)
         return [answer for one, _, answer in expected[1] if one == phase]
 
     seen: set[str] = set()
+    spared: list[int] = []
     asked = remembered(phase)
     for change in changes(phase):
         answers = both([*asked, change, *asked])
@@ -341,7 +343,7 @@ def test_each_answer_after_each_call_that_may_change_it(
     assert seen == changed, (
         "what the calls change has changed: look whether this test still proves anything"
     )
-    assert fewer.kong.round_trips < plain.kong.round_trips
+    assert max(spared) > 0
     plain.kong.close()
     fewer.kong.close()
 

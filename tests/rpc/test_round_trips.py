@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import protobuf
 from support.client import Client
 
 from pluginserver import Kong, PluginServer
@@ -49,3 +50,29 @@ def test_a_plugin_and_a_server_say_whether_calls_are_spared(
             client.play(first, answers=lambda *_: "GET")
         calls = client.play(second, answers=lambda *_: "GET")
     assert [name.rpartition(".")[2] for name, _ in calls] == travel
+
+
+class Reads:
+    """Reads two headers."""
+
+    name, version, priority = "p", "1.0.0", 1
+
+    def access(self, kong: Kong) -> None:
+        kong.request.get_header("x-a")
+        kong.request.get_header("x-b")
+
+
+def test_all_headers_are_asked_for_at_once_in_the_protocol_in_which_that_spares_something(
+    serve: Serve,
+) -> None:
+    server = serve(Reads)
+    with Client(server.socket_path) as client:
+        instance = client.start("p")
+        for _ in range(8):
+            client.play(instance, answers=lambda *_: "v")
+        calls = client.play(instance, answers=lambda *_: {"x-a": ["1"], "x-b": ["2"]})
+    assert [name for name, _ in calls] == ["kong.request.get_headers"]
+    with protobuf.Client(server.socket_path) as other:
+        for _ in range(9):
+            calls = other.play(instance, answers=[{"v": "1"}, {"v": "2"}])
+    assert [name for name, _ in calls] == ["kong.request.get_header"] * 2

@@ -117,6 +117,8 @@ class TalkCall(EventCall):
         :param data: Kong's answer to the event's callback; None to begin it.
         """
         self = made(TalkCall, peer, 0, event, data)
+        if data is None and event.habits is not None:
+            event.habits = event.habits.one_by_one
         self.words = None
         self.talk = talk
         talk.call = self
