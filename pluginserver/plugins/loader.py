@@ -18,7 +18,6 @@ Rules kept here:
 
 from __future__ import annotations
 
-import importlib
 import importlib.machinery
 import importlib.util
 import itertools
@@ -169,7 +168,7 @@ class Modules:
         before = set(sys.modules)
         writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         sys.path.insert(0, str(directory))
-        importlib.invalidate_caches()
+        _forget_listings()
         try:
             yield
         finally:
@@ -181,6 +180,18 @@ class Modules:
                 if file is not None:
                     shared[name] = _Shared(sys.modules[name], file, stamp(file))
             sys.modules.update(hidden)
+
+
+def _forget_listings() -> None:
+    """Have the path's directories be listed again, since files may have come.
+
+    :func:`importlib.invalidate_caches` does that too, but from CPython 3.13 on it loads
+    :mod:`importlib.metadata` for it, which a dump does without.
+    """
+    for finder in list(sys.path_importer_cache.values()):
+        invalidate = getattr(finder, "invalidate_caches", None)
+        if invalidate is not None:
+            invalidate()
 
 
 class _SourceLoader(importlib.machinery.SourceFileLoader):

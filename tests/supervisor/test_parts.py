@@ -723,6 +723,9 @@ class Served:
     def request_stop(self) -> None:
         self.stopped.set()
 
+    def reload(self) -> None:
+        """Nothing has changed."""
+
 
 @contextmanager
 def led_member(server: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Link]:
