@@ -205,11 +205,13 @@ def build(
             priority=_priority(module.get("priority")),
             phases=_phases(cls),
             schema=_schema(name, cls, module),
-            on_error=_on_error(module.get("on_error", "close")),
+            on_error=_one_of("on_error", module.get("on_error", "close"), "close", "continue"),
             threads=_threads(module.get("threads")),
-            round_trips=_round_trips(module.get("round_trips", "fewer")),
+            round_trips=_one_of(
+                "round_trips", module.get("round_trips", "fewer"), "fewer", "plain"
+            ),
             request_timeout=_request_timeout(module.get("request_timeout")),
-            protocol=_protocol(module.get("protocol", "msgpack")),
+            protocol=_one_of("protocol", module.get("protocol", "msgpack"), "msgpack", "protobuf"),
             modtime=modtime,
             load_time=time.time(),
             source=source,
@@ -257,22 +259,16 @@ def _priority(priority: Any) -> int:
     return priority
 
 
+def _one_of(name: str, value: Any, *choices: str) -> Any:
+    """A value that is one of two texts."""
+    if value not in choices:
+        allowed = " or ".join(f'"{choice}"' for choice in choices)
+        raise PluginError(f"{name} must be {allowed}, got {value!r:.60}")
+    return value
+
+
 def _threads(threads: Any) -> Threads | None:
-    if threads not in (None, "own", "shared"):
-        raise PluginError(f'threads must be "own" or "shared", got {threads!r:.60}')
-    return cast("Threads | None", threads)
-
-
-def _protocol(protocol: Any) -> Protocol:
-    if protocol not in ("msgpack", "protobuf"):
-        raise PluginError(f'protocol must be "msgpack" or "protobuf", got {protocol!r:.60}')
-    return cast(Protocol, protocol)
-
-
-def _round_trips(mode: Any) -> RoundTrips:
-    if mode not in ("fewer", "plain"):
-        raise PluginError(f'round_trips must be "fewer" or "plain", got {mode!r:.60}')
-    return cast(RoundTrips, mode)
+    return None if threads is None else cast(Threads, _one_of("threads", threads, "own", "shared"))
 
 
 def _request_timeout(seconds: Any) -> float | None:
@@ -281,12 +277,6 @@ def _request_timeout(seconds: Any) -> float | None:
     ):
         raise PluginError(f"request_timeout must be a number of seconds, got {seconds!r:.60}")
     return cast("float | None", seconds)
-
-
-def _on_error(on_error: Any) -> OnError:
-    if on_error not in ("close", "continue"):
-        raise PluginError(f'on_error must be "close" or "continue", got {on_error!r:.60}')
-    return cast(OnError, on_error)
 
 
 def _phases(cls: type) -> tuple[str, ...]:

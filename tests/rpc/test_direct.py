@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
-import socket
 from typing import Any
 
 import msgpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cases import CASES
+from support.led import INSTANCE, Led, noting, without_short_way
 
 from pluginserver import PDKError
 from pluginserver.events.callbacks import callback, finish
-from pluginserver.plugins.registry import Plugins
-from pluginserver.rpc.calls import Context
-from pluginserver.rpc.clients import UNSEEN
-from pluginserver.rpc.instances import Instances
 from pluginserver.rpc.messagepack import MessagePack
-from pluginserver.rpc.methods import Methods
-from pluginserver.runtime.connection import READABLE, Connection
-from pluginserver.runtime.options import Options
-from pluginserver.runtime.pool import ThreadPool
-from pluginserver.runtime.worker import Worker
-
-INSTANCE = 7
+from pluginserver.runtime.connection import WRITABLE
 
 
 class Obeys:
@@ -57,41 +46,17 @@ class Obeys:
         """Nothing to do."""
 
 
-class General(MessagePack):
-    """Without the short way."""
-
-    __slots__ = ()
-
-    def direct(self, _peer: object, _data: bytes) -> None:
-        """Nothing is known."""
-        return
-
-
-class Served:
+class Served(Led):
     """One client of one leader, which is this thread."""
 
     def __init__(self, codec: type[MessagePack]) -> None:
-        plugins = Plugins([Obeys], entry_points=False)
-        instances = Instances(lambda _event, _error: None, lambda _what, function: function())
-        self.pool = ThreadPool(lambda p, n, g: Worker(p, n, g, Context()), "t", Options())
         self.ended: list[int] = []
-        self.methods = methods = Methods(
-            plugins, instances, self.pool, lambda event: self.ended.append(event.id)
-        )
-        methods._next_event_id = itertools.count(1).__next__
-        self.worker = Worker(self.pool, "t", "events", Context())
-        self.worker.leadership.acquire()
-        self.worker.leading = True
-        server, self.client = socket.socketpair()
-        self.client.settimeout(0)
-        self.connection = Connection(server, self.pool.poller, codec(methods))
-        self.pool.add(self.connection)
-        instances.start_again(plugins.get("obeys"), "{}", INSTANCE, 0, UNSEEN)
+        super().__init__(Obeys, codec, lambda event: self.ended.append(event.id))
 
     def fed(self, data: bytes) -> bytes | None:
         """What is answered; None when the connection was closed."""
         self.client.send(data)
-        self.worker._attend(self.connection, READABLE)
+        self.attend()
         answered = b""
         try:
             while True:
@@ -99,16 +64,9 @@ class Served:
                 if not piece:
                     return None
                 answered += piece
-                self.worker._attend(self.connection, READABLE | 4)
+                self.attend(WRITABLE)
         except BlockingIOError:
             return answered
-
-    def close(self) -> None:
-        for task in list(self.pool.waiting.values()):
-            task.cancel("over")
-            task.end()
-        self.client.close()
-        self.pool.close()
 
 
 WORDS = st.sampled_from(
@@ -160,7 +118,7 @@ def frames(draw: Any) -> bytes:
 @settings(max_examples=CASES // 8, deadline=None)
 @given(st.lists(st.tuples(frames(), st.integers(0, 3)), min_size=1, max_size=12))
 def test_what_comes_out_is_what_the_general_way_gives(sent: list[tuple[bytes, int]]) -> None:
-    short, general = Served(MessagePack), Served(General)
+    short, general = Served(MessagePack), Served(without_short_way(MessagePack))
     try:
         for data, cut in sent:
             pieces = [data] if cut else [data[: len(data) // 2], data[len(data) // 2 :]]
@@ -180,17 +138,7 @@ def test_what_comes_out_is_what_the_general_way_gives(sent: list[tuple[bytes, in
 
 def test_the_frames_of_kongs_client_go_the_short_way() -> None:
     taken: list[bytes] = []
-
-    class Noted(MessagePack):
-        __slots__ = ()
-
-        def direct(self, peer: Any, data: bytes) -> Any:
-            request = super().direct(peer, data)
-            if request is not None:
-                taken.append(data)
-            return request
-
-    noted = Served(Noted)
+    noted = Served(noting(MessagePack, taken))
     begin = {"InstanceId": INSTANCE, "EventName": "access"}
     requests = [
         msgpack.packb([0, 1, "plugin.HandleEvent", [begin]]),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgpack
+from typing_extensions import Self
 
 TIMEOUT = 30.0
 """Seconds after which a test gives up; nothing is measured with it."""
@@ -28,8 +29,8 @@ class Closed(Exception):
     """The server closed the connection."""
 
 
-class Client:
-    """One connection."""
+class Connected:
+    """One connection, in whatever protocol."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
@@ -39,12 +40,8 @@ class Client:
         except BaseException:
             self.socket.close()
             raise
-        self._frames = msgpack.Unpacker(
-            raw=False, unicode_errors="surrogateescape", strict_map_key=False
-        )
-        self.notifications: list[Any] = []
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,6 +56,27 @@ class Client:
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
 
+    def receive(self) -> bytes:
+        """What has arrived: at least one byte."""
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise Closed
+        return data
+
+
+class Client(Connected):
+    """One client of MessagePack-RPC."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__(path)
+        self._frames = msgpack.Unpacker(
+            raw=False, unicode_errors="surrogateescape", strict_map_key=False
+        )
+        self.notifications: list[Any] = []
+
     def request(self, method: Any, *params: Any) -> int:
         """Send a request without waiting; gives its message id."""
         message_id = next(_ids)
@@ -70,13 +88,7 @@ class Client:
         while True:
             for frame in self._frames:
                 return frame
-            try:
-                data = self.socket.recv(65536)
-            except ConnectionResetError:
-                data = b""
-            if not data:
-                raise Closed
-            self._frames.feed(data)
+            self._frames.feed(self.receive())
 
     def response(self) -> list[Any]:
         """The next response; notifications before it are put aside."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -12,50 +11,26 @@ from pluginserver.rpc.protobuf.messages import decode, encode
 from pluginserver.rpc.protobuf.wire import Frames, frame
 from pluginserver.spec.protobuf import FUNCTIONS
 
-from .client import TIMEOUT, Closed
+from .client import Closed, Connected
 
 _numbers = itertools.count(2)
 
 
-class Client:
-    """One connection."""
+class Client(Connected):
+    """One client of ProtoBuf:1."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(TIMEOUT)
-        try:
-            self.socket.connect(os.fspath(path))
-        except BaseException:
-            self.socket.close()
-            raise
+        super().__init__(path)
         self._frames = Frames()
         self.sequence = 0
 
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self.socket.close()
-
     def send(self, content: bytes) -> None:
-        try:
-            self.socket.sendall(frame(content))
-        except (BrokenPipeError, ConnectionResetError):
-            raise Closed from None
+        super().send(frame(content))
 
     def frame(self) -> bytes:
         """What the next frame carries."""
         while (content := self._frames.next()) is None:
-            try:
-                data = self.socket.recv(65536)
-            except ConnectionResetError:
-                data = b""
-            if not data:
-                raise Closed
-            self._frames.feed(data)
+            self._frames.feed(self.receive())
         return content
 
     def ended(self) -> bool:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import socket
-from typing import Any
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.cases import CASES
+from support.led import INSTANCE, Led, noting, without_short_way
 from support.plugins import plugin
 
 from pluginserver import Kong
-from pluginserver.plugins.registry import Plugins
-from pluginserver.rpc.calls import Context
-from pluginserver.rpc.clients import UNSEEN
-from pluginserver.rpc.instances import Instances
-from pluginserver.rpc.methods import Methods
 from pluginserver.rpc.protobuf.codec import ProtoBuf
 from pluginserver.rpc.protobuf.messages import encode
 from pluginserver.rpc.protobuf.wire import frame
-from pluginserver.runtime.connection import READABLE, Connection
-from pluginserver.runtime.options import Options
-from pluginserver.runtime.pool import ThreadPool
-from pluginserver.runtime.worker import Worker
-
-INSTANCE = 7
 
 
 def access(_self: object, kong: Kong) -> None:
@@ -37,50 +23,20 @@ def access(_self: object, kong: Kong) -> None:
             kong.response.exit(200)
 
 
-class General(ProtoBuf):
-    """Without the short way."""
-
-    __slots__ = ()
-
-    def direct(self, _peer: object, _data: bytes) -> None:
-        """Nothing is known."""
-        return
-
-
-class Served:
+class Served(Led):
     """One client of one leader, which is this thread."""
 
     def __init__(self, codec: type[ProtoBuf]) -> None:
-        kind = plugin(access, name="obeys", threads="shared", log=access)
-        plugins = Plugins([kind], entry_points=False)
-        instances = Instances(lambda _event, _error: None, lambda _what, function: function())
-        self.pool = ThreadPool(lambda p, n, g: Worker(p, n, g, Context()), "t", Options())
-        methods = Methods(plugins, instances, self.pool)
-        methods._next_event_id = itertools.count(1).__next__
-        self.worker = Worker(self.pool, "t", "events", Context())
-        self.worker.leadership.acquire()
-        self.worker.leading = True
-        server, self.client = socket.socketpair()
-        self.client.settimeout(0)
-        self.connection = Connection(server, self.pool.poller, codec(methods))
-        self.pool.add(self.connection)
-        instances.start_again(plugins.get("obeys"), "{}", INSTANCE, 0, UNSEEN)
+        super().__init__(plugin(access, name="obeys", threads="shared", log=access), codec)
 
     def fed(self, data: bytes) -> bytes | None:
         """What is answered; None when the connection was closed."""
         self.client.send(data)
-        self.worker._attend(self.connection, READABLE)
+        self.attend()
         try:
             return self.client.recv(1 << 16) or None
         except BlockingIOError:
             return b""
-
-    def close(self) -> None:
-        for task in list(self.pool.waiting.values()):
-            task.cancel("over")
-            task.end()
-        self.client.close()
-        self.pool.close()
 
 
 SEQUENCE = st.one_of(st.integers(0, 9), st.integers(-(2**63), 2**63 - 1)).map(
@@ -111,7 +67,7 @@ CONTENTS = st.one_of(BEGIN, ANSWER, ANSWER, ANSWER, st.binary(max_size=4))
 def test_what_comes_out_is_what_the_general_way_gives(
     sent: list[tuple[bytes, int]], first: bytes
 ) -> None:
-    short, general = Served(ProtoBuf), Served(General)
+    short, general = Served(ProtoBuf), Served(without_short_way(ProtoBuf))
     try:
         for content, cut in [(first, 1), *sent]:
             data = frame(content)
@@ -130,17 +86,7 @@ def test_what_comes_out_is_what_the_general_way_gives(
 
 def test_a_beginning_and_the_answers_go_the_short_way() -> None:
     taken: list[bytes] = []
-
-    class Noted(ProtoBuf):
-        __slots__ = ()
-
-        def direct(self, peer: Any, data: bytes) -> Any:
-            request = super().direct(peer, data)
-            if request is not None:
-                taken.append(data)
-            return request
-
-    noted = Served(Noted)
+    noted = Served(noting(ProtoBuf, taken))
     fields = {"instance_id": INSTANCE, "event_name": "access"}
     call = frame(encode("RpcCall", {"sequence": 3, "cmd_handle_event": fields}))
     answers = [frame(encode("String", {"v": text})) for text in ("a", "end")]
