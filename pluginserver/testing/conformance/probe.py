@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -321,3 +322,25 @@ class Probe:
         state.phase, state.service = self.phase, service
         state.route = gateway.route("/", service=service)
         return state
+
+
+def at_once(number: int, one: Callable[[], object]) -> None:
+    """Do the same on so many threads.
+
+    :param one: what each does; it raises when a server did not do its part.
+    :raises Wrong: when that failed on any of them.
+    """
+    failures: list[str] = []
+
+    def run() -> None:
+        try:
+            one()
+        except (Wrong, RemoteError, NoAnswer, lua.LuaError) as error:
+            failures.append(str(error))
+
+    threads = [threading.Thread(target=run) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    want(not failures, f"{len(failures)} of {number} failed, the first: {failures[:1]}")

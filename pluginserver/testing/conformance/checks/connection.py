@@ -7,13 +7,10 @@ Rules kept here:
 
 from __future__ import annotations
 
-import threading
-
 from ....spec.methods import GET_PLUGIN_INFO, GET_STATUS
-from ...kong import lua
-from ...transports.wire import NoAnswer, RemoteError, encode
+from ...transports.wire import NoAnswer, encode
 from ..check import Group
-from ..probe import Probe, Wrong, short, want
+from ..probe import Probe, at_once, short, want
 
 CHECKS = Group("connection")
 
@@ -60,20 +57,7 @@ def _(probe: Probe) -> None:
 @CHECKS.must("64 connections at once are served")
 def _(probe: Probe) -> None:
     instance = probe.start()
-    failures: list[str] = []
-
-    def one() -> None:
-        try:
-            probe.finish(*probe.begin(instance))
-        except (Wrong, RemoteError, NoAnswer, lua.LuaError) as error:
-            failures.append(str(error))
-
-    threads = [threading.Thread(target=one) for _ in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    want(not failures, f"{len(failures)} of 64 failed, the first: {failures[:1]}")
+    at_once(64, lambda: probe.finish(*probe.begin(instance)))
 
 
 @CHECKS.must("a connection closed in mid-request harms nobody")

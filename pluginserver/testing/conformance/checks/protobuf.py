@@ -7,18 +7,16 @@ Rules kept here:
 
 from __future__ import annotations
 
-import threading
 from contextlib import ExitStack
 from typing import Final
 
 from ....spec.protobuf import FUNCTIONS
 from ....spec.protocols import PROTOBUF
-from ...kong import lua
 from ...kong.lua_protobuf import encode
 from ...transports.protobuf import HEADER
 from ...transports.wire import NoAnswer
 from ..check import Group
-from ..probe import Probe, Skipped, Wrong, short, want
+from ..probe import Probe, Skipped, Wrong, at_once, short, want
 
 CHECKS = Group("protobuf", protocol=PROTOBUF)
 
@@ -101,21 +99,12 @@ def _(probe: Probe) -> None:
 def _(probe: Probe) -> None:
     with probe.line() as line:
         instance = line.start()
-    failures: list[str] = []
 
     def one() -> None:
-        try:
-            with probe.line() as line:
-                line.play(instance)
-        except (Wrong, NoAnswer, lua.LuaError) as error:
-            failures.append(str(error))
+        with probe.line() as line:
+            line.play(instance)
 
-    threads = [threading.Thread(target=one) for _ in range(64)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    want(not failures, f"{len(failures)} of 64 failed, the first: {failures[:1]}")
+    at_once(64, one)
 
 
 @CHECKS.must("an event for an unknown instance closes the connection")
