@@ -80,10 +80,8 @@ class PluginServer(WatchedListener):
     :param socket: the socket's path; a stale socket file there is replaced.
     :param plugins: paths of plugin files or directories, modules, or ``Plugin`` classes; or a
         registry, which the server loads when it starts, and which stays its maker's to close.
-    :param plugins_directory: a directory whose plugins are loaded too, as Kong's ``SetPluginDir``
-        does.
-    :param entry_points: load the plugins of installed distributions (group
-        ``pluginserver.plugins``).
+    :param plugins_directory: a directory whose plugins are loaded too, as by Kong's ``SetPluginDir``.
+    :param entry_points: load the plugins of installed distributions (group ``pluginserver.plugins``).
     :param on_error: called with the event and the exception for every exception that a handler
         raises, in the handler's thread, before Kong is told; it must not block. Default: the log
         gets each distinct one once a minute, with a count.
@@ -142,8 +140,11 @@ class PluginServer(WatchedListener):
 
         :raises ListenError: when the socket cannot be had.
         :raises PluginError: when a directory of plugins does not exist.
+        :raises RuntimeError: when this server was started, and not stopped since.
         """
         with self._life:
+            if self._started:
+                raise RuntimeError(f"the server of {self.socket_path} is started: stop it first")
             with contextlib.ExitStack() as undo:
                 logs.WRITER.start()
                 undo.callback(logs.WRITER.stop, LOG_TIME)

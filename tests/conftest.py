@@ -60,6 +60,14 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.fixture(autouse=True)
+def all_stopped() -> Iterator[None]:
+    """A server that a test leaves running writes the log of every test after it."""
+    before = logs.WRITER.threaded
+    yield
+    assert logs.WRITER.threaded == before, "the test has started a server, and not stopped it"
+
+
 @pytest.fixture
 def serve(prefix: Path) -> Iterator[Callable[..., PluginServer]]:
     """Starts servers; at the end of the test they are stopped, and must have left nothing behind."""

@@ -89,6 +89,15 @@ def test_stop_may_be_called_at_any_time(prefix: Path) -> None:
     assert list(prefix.iterdir()) == []
 
 
+def test_a_server_that_is_started_is_not_started_again(prefix: Path) -> None:
+    server = PluginServer(prefix / "s", [Waits], replace=True)
+    with server:
+        with pytest.raises(RuntimeError, match="is started: stop it first"):
+            server.start()
+        with Client(prefix / "s") as client:
+            client.play(client.start("waits"))
+
+
 def test_run_serves_until_it_is_asked_to_stop(prefix: Path) -> None:
     server = PluginServer(prefix / "s.sock", [Waits])
     with ThreadPoolExecutor(1) as pool:

@@ -634,7 +634,9 @@ def test_a_server_that_ends_meanwhile_is_followed_as_if_there_was_none(path: Pat
             old.stop(grace=0)
             may_configure.set()
             start.result(TIMEOUT)
-        with new, Client(path) as late:
+        with ExitStack() as stack:
+            stack.callback(new.stop)
+            late = stack.enter_context(Client(path))
             assert late.play(instance) == [("kong.test", None)]
 
 

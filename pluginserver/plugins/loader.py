@@ -248,6 +248,7 @@ def _told_when_slow(path: Path) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()
 
 
 def _remove(shared: dict[str, _Shared]) -> None:

@@ -118,6 +118,21 @@ def test_a_plugin_that_hides_gevents_patches_costs_only_itself(
         assert server.end() == 0
 
 
+def test_a_load_leaves_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugins: Plugins
+) -> None:
+    class Timer(threading.Timer):
+        def run(self) -> None:
+            super().run()
+            time.sleep(0.1)
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    (tmp_path / "hello.py").write_text(PARTS)
+    before = threading.enumerate()
+    plugins.reload(tmp_path / "hello.py")
+    assert threading.enumerate() == before
+
+
 def test_an_import_that_does_not_end_is_told(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -57,8 +57,7 @@ class Line:
 
     def started(self) -> None:
         """Start another instance."""
-        self.server.instances += 1
-        self.tell(self.server.instances)
+        self.tell(self.server.add_instance())
 
 
 Act = Callable[[Line], None]
@@ -74,14 +73,23 @@ class Server:
         self.closed_by_kong = threading.Event()
         """Set when Kong closes a connection in the middle of an event."""
         self.instances = 0
+        self.alive: set[int] = set()
+        """The instances that were started and not closed."""
+        self._lock = threading.Lock()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(os.fspath(path))
-        self._listener.listen(
-            256
-        )  # a check connects a hundred times, and a full queue refuses at once
+        # A check connects a hundred times, and a full queue refuses at once.
+        self._listener.listen(256)
         self._lines: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
+
+    def add_instance(self) -> int:
+        """Another instance, which is alive before anybody hears of its id."""
+        with self._lock:
+            self.instances += 1
+            self.alive.add(self.instances)
+            return self.instances
 
     def commands(self) -> list[str]:
         return [command for _, _, command, _ in self.calls]

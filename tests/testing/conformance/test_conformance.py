@@ -383,7 +383,6 @@ class Framed(Server):
     """
 
     def __init__(self, path: Path, event: Act, start: Act, unknown: Act | None) -> None:
-        self.alive: set[int] = set()
         self._handle, self._begin, self._unknown = event, start, unknown
         super().__init__(path, self._event, self._control)
 
@@ -397,7 +396,6 @@ class Framed(Server):
             raise OSError
         else:
             self._begin(line)
-            self.alive.add(self.instances)
 
     def _event(self, line: Line) -> None:
         fields = [call for call in self.calls if call[0] == line.number][-1][3]
