@@ -2,8 +2,8 @@
 
 Usage: python bench/run.py compare [--quick] compares it with the floor, naive servers and peers, and writes
 tables and a plot (see comparison/).  python bench/run.py [NAME|all] [-t SECONDS] [-n ROUNDS] measures one
-thing, where NAME is hello, modes, blocking, raising, own, processes, memory, pdk, trips, testing or million,
-which is not among all.
+thing, where NAME is hello, modes, blocking, raising, own, processes, memory, pdk, trips, testing, or one of
+those that are not among all: million, and against, which compares with another checkout (--other).
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -106,6 +106,37 @@ def hello(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
     print(
         f"  median ratio {statistics.median(ratios):.2f},"
         f" median CPU ratio {statistics.median(cpu_ratios):.2f}"
+    )
+
+
+def against(
+    loadgen: Path, directory: Path, seconds: float, rounds: int, *, other: Path = ROOT
+) -> None:
+    """``hello`` at 64 in flight on this code and on that of another checkout, in turn."""
+    print(f"hello, 64 in flight: this code against that in {other}")
+    checkouts = {"this": ROOT, "other": other}
+    start = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_module"
+    start += "('pluginserver', run_name='__main__', alter_sys=True)"
+    ratios, costs = [], []
+    for number in range(rounds):
+        cpu = {}
+        for name in checkouts if number % 2 else reversed(checkouts):
+            socket = directory / f"{name}.sock"
+            flags = ours(socket, ROOT / "examples")[3:]
+            command = [sys.executable, "-c", start, str(checkouts[name]), *flags]
+            with serving(command, socket) as pid:
+                got = load(loadgen, pid, socket, inflight=64, seconds=seconds, warm=1)
+            cpu[name] = got["cpu"]
+        costs.append(cpu)
+        ratios.append(cpu["this"] / cpu["other"])
+        print(
+            f"  round {number + 1}: this {cpu['this']:.2f} us of CPU per RPC,"
+            f" other {cpu['other']:.2f}; ratio {ratios[-1]:.3f}"
+        )
+    this, former = (statistics.median(cpu[name] for cpu in costs) for name in checkouts)
+    print(
+        f"  ratio of the medians {this / former:.3f}, median ratio {statistics.median(ratios):.3f}"
+        f" ({min(ratios):.3f} to {max(ratios):.3f})"
     )
 
 
@@ -392,10 +423,15 @@ BENCHMARKS = {
     "processes": processes,
     "memory": memory,
     "million": million,
+    "against": against,
     "pdk": pdk,
     "trips": trips,
     "testing": testing,
 }
+
+
+ALONE = {"million", "against"}
+"""What is not among all."""
 
 
 def main() -> None:
@@ -405,13 +441,16 @@ def main() -> None:
     parser.add_argument("which", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
     parser.add_argument("-t", "--seconds", type=float, default=4)
     parser.add_argument("-n", "--rounds", type=int, default=5)
+    parser.add_argument("--other", type=Path, default=ROOT, help="a checkout, for against")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         try:
             loadgen = build(directory)
             for name, function in BENCHMARKS.items():
-                if args.which == name or (args.which == "all" and function is not million):
+                if name == "against":
+                    function = partial(against, other=args.other.resolve())
+                if args.which == name or (args.which == "all" and name not in ALONE):
                     function(loadgen, directory, args.seconds, args.rounds)
         except ServerError as error:
             sys.exit(str(error))

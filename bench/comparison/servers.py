@@ -115,7 +115,7 @@ class KongPDK(Server):
             try:
                 metadata.version(package)
             except metadata.PackageNotFoundError:
-                return f"{package} is not installed for {sys.executable}"
+                return f"{package} is not installed beside {Path(sys.executable).name}"
         return None
 
     def command(self, socket: Path, protocol: str, plugin: str) -> list[str]:
