@@ -8,7 +8,7 @@ from typing import Any, Final
 from .results import Results, Row, Spread
 from .servers import BARE
 
-MISSING: Final = "there is no plot without matplotlib: pip install 'pluginserver[bench]'"
+MISSING: Final = "there is no plot without matplotlib: pip install 'kong-python-server[bench]'"
 
 MEASURES: Final = (
     ("events/s", lambda row: row.events_s),

@@ -18,8 +18,8 @@ COLUMNS: Final = 80
 """The width when there is no terminal."""
 
 
-class HelpFormatter(argparse.HelpFormatter):
-    """The usual help, as wide as the terminal."""
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """The usual help, as wide as the terminal; what is below the flags keeps its lines."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_width() - 2)

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from .. import logs
 from ..errors import PluginServerError
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
-from ..version import __version__
+from ..version import DISTRIBUTION, __version__
+from .commands import COMMANDS, told
 from .exit import leave, open_standard_streams
 from .flags import add_frozen, add_log, add_processes
 from .help import HelpFormatter
@@ -32,9 +33,6 @@ from .help import HelpFormatter
 if TYPE_CHECKING:
     from ..plugins.registry import Plugins
     from ..server import PluginServer
-
-COMMANDS: Final = {"dev": "pluginserver.dev"}
-"""Sub-commands, and the modules whose ``main(arguments)`` runs them and returns the exit code."""
 
 KONG_PREFIX: Final = "/usr/local/kong"
 SOCKET: Final = "python_pluginserver.sock"
@@ -120,11 +118,11 @@ def _tell_version() -> None:
 
 def _command(name: str, arguments: Sequence[str]) -> int:
     try:
-        module = import_module(COMMANDS[name])
+        module = import_module(COMMANDS[name].module)
     except ModuleNotFoundError as error:
         sys.exit(
             f"pluginserver: {name} needs {error.name}, which is not installed: "
-            f"run pip install 'pluginserver[{name}]'"
+            f"run pip install '{DISTRIBUTION}[{name}]'"
         )
     code: int = module.main(arguments)
     return code
@@ -209,7 +207,7 @@ def _watching_server() -> type[PluginServer]:
         from .watch import WatchingServer
     except ModuleNotFoundError as error:
         raise PluginServerError(
-            f"-watch needs {error.name}, which is not installed: run pip install 'pluginserver[dev]'"
+            f"-watch needs {error.name}, which is not installed: run pip install '{DISTRIBUTION}[dev]'"
         ) from None
     return WatchingServer
 
@@ -223,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pluginserver",
         description="Serve Kong plugins written in Python.",
-        epilog=f"A flag may have one dash or two. Sub-commands: {', '.join(COMMANDS)}.",
+        epilog=told(COMMANDS),
         allow_abbrev=False,
         add_help=False,
         formatter_class=HelpFormatter,
@@ -237,7 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="load plugins again when their files change; needs the extra pluginserver[dev]",
+        help=f"load plugins again when their files change; needs the extra {DISTRIBUTION}[dev]",
     )
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument(

@@ -1,6 +1,6 @@
 """A server that loads its plugins again when their files change, for ``-watch``.
 
-It needs *watchfiles*, which the extra ``pluginserver[dev]`` installs.  Rules kept here:
+It needs *watchfiles*, which the extra ``kong-python-server[dev]`` installs.  Rules kept here:
 
 * what changes once the plugins are loaded is not missed: the first look compares the files' times;
 * a watch that fails costs a line, and the server goes on without it.

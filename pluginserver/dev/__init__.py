@@ -1,6 +1,6 @@
 """The development gateway: ``python -m pluginserver dev``.
 
-It needs the extra ``pluginserver[dev]``.  A request's way through the package::
+It needs the extra ``kong-python-server[dev]``.  A request's way through the package::
 
     http -> pluginserver.testing.Gateway -> the plugin server, over its socket
                 | calls

@@ -20,6 +20,7 @@ from support.commands import MODULE, TIMEOUT, environment, run, running
 
 import pluginserver
 from pluginserver.cli import main as cli
+from pluginserver.cli.commands import Command
 
 ASK = """
 import attrs
@@ -146,7 +147,7 @@ def test_a_sub_command_gets_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
     module.main = command  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_command", module)
-    monkeypatch.setitem(cli.COMMANDS, "try", "a_command")
+    monkeypatch.setitem(cli.COMMANDS, "try", Command("a_command", ""))
     with pytest.raises(SystemExit) as left:
         cli.main(["try", "-this", "that"])
     assert (left.value.code, given) == (3, ["-this", "that"])
@@ -157,11 +158,11 @@ def test_a_sub_command_without_its_extra_says_what_to_install(
 ) -> None:
     (tmp_path / "needs_more.py").write_text("import nosuchmodule")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(cli.COMMANDS, "try", "needs_more")
+    monkeypatch.setitem(cli.COMMANDS, "try", Command("needs_more", ""))
     with pytest.raises(SystemExit) as left:
         cli.main(["try"])
     assert "nosuchmodule" in str(left.value.code)
-    assert "pip install 'pluginserver[try]'" in str(left.value.code)
+    assert "pip install 'kong-python-server[try]'" in str(left.value.code)
 
 
 # -- the end

@@ -122,6 +122,6 @@ def test_without_the_extra_it_says_what_to_install(prefix: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr == (
         "pluginserver: -watch needs watchfiles, which is not installed: "
-        "run pip install 'pluginserver[dev]'\n"
+        "run pip install 'kong-python-server[dev]'\n"
     )
     assert not (prefix / "s.sock").exists()

@@ -179,5 +179,5 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     assert ended.returncode == 1
     assert ended.stderr == (
         "pluginserver: dev needs aiohttp, which is not installed: "
-        "run pip install 'pluginserver[dev]'\n"
+        "run pip install 'kong-python-server[dev]'\n"
     )

@@ -1,0 +1,41 @@
+"""The sub-commands: which there are, and how the help of the flag form lists them.
+
+Rules kept here:
+
+* this module imports nothing that a dump does not need: what a command needs its own module imports;
+* the order is that of a plugin's life.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+
+class Command(NamedTuple):
+    """A sub-command."""
+
+    module: str
+    """The module whose ``main(arguments)`` runs it, and returns the exit code."""
+    about: str
+    """What it does, in a few words."""
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    "dev": Command("pluginserver.dev", "run plugins behind a gateway of your own"),
+}
+"""The sub-commands by their names."""
+
+
+def told(commands: Mapping[str, Command]) -> str:
+    """The list of the commands, as the help has it."""
+    width = max(map(len, commands))
+    lines = [f"  {name:{width}}  {command.about}" for name, command in commands.items()]
+    return "\n".join(
+        [
+            "A flag may have one dash or two.",
+            "",
+            "commands (pluginserver COMMAND -h tells more):",
+            *lines,
+        ]
+    )
