@@ -14,6 +14,19 @@ ONE = b"Thread 0x00007f11 [pluginserver-1] (most recent call first):\n  File one
 TWO = b"Current thread 0x00007f22 (most recent call first):\n  File two\n"
 
 
+class Clock:
+    """A clock that only goes on for who sleeps."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
 @pytest.fixture
 def stacks() -> Iterator[int]:
     number = os.memfd_create("stacks")
@@ -41,6 +54,6 @@ def test_who_is_kept_from_writing_the_stacks_is_waited_for(
 def test_what_is_not_told_twice_in_time_is_all_there_is(
     stacks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen, "DUMP_TIME", 0.3)
+    monkeypatch.setattr(frozen, "time", Clock())
     pieces = iter((ONE, TWO))
     assert dumped(stacks, lambda: os.write(stacks, next(pieces, b"")) and None) == ONE + TWO
