@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from greenlet import greenlet
 from support.client import TIMEOUT, Client, Closed, Failed, pack
-from support.plugins import eventually
+from support.plugins import Flag, eventually
 
 from pluginserver import Kong, PluginServer
 from pluginserver.events.callbacks import callback
@@ -43,7 +43,7 @@ class Large:
     """Asks once, with an argument of 8 MiB."""
 
     name, version, priority = "large", "1.0.0", 1
-    unwound = threading.Event()
+    unwound = Flag()
 
     def access(self, kong: Kong) -> None:
         try:
@@ -175,14 +175,14 @@ def test_an_answer_that_nobody_reads_closes_its_connection_and_ends_its_event(
         client.request(
             "plugin.HandleEvent", {"InstanceId": client.start("large"), "EventName": "access"}
         )
-        assert Large.unwound.wait(TIMEOUT)
+        Large.unwound.wait()
         assert closed(client)
     assert server._pool.counts["io_timeouts"] == 1
     assert server._pool.counts["abandoned"] == 1
 
 
 def test_an_event_whose_client_went_before_it_asked_is_given_up_at_once(serve: Serve) -> None:
-    gate, blocked, unwound = threading.Event(), threading.Event(), threading.Event()
+    gate, blocked, unwound = threading.Event(), threading.Event(), Flag()
 
     class Plugin(Echoes):
         def access(self, kong: Kong) -> None:
@@ -200,7 +200,7 @@ def test_an_event_whose_client_went_before_it_asked_is_given_up_at_once(serve: S
         assert blocked.wait(TIMEOUT)
     eventually(lambda: not server._pool.connections)
     gate.set()
-    assert unwound.wait(TIMEOUT)
+    unwound.wait()
     assert server._pool.counts["abandoned"] == 1
 
 

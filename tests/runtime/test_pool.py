@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from greenlet import GreenletExit
 from support.client import TIMEOUT, Client, Closed, Failed, pack
-from support.plugins import asks, eventually, gated, plugin
+from support.plugins import Flag, asks, eventually, gated, plugin
 
 from pluginserver import Kong, PluginServer, logs
 from pluginserver.errors import PDKError
@@ -394,7 +394,7 @@ def test_a_handler_that_will_not_be_interrupted_finds_its_event_ended(serve: Ser
 
 
 def test_an_event_that_kong_forgot_is_given_up(serve: Serve) -> None:
-    unwound = threading.Event()
+    unwound = Flag()
 
     def access(_self: object, kong: Kong) -> None:
         try:
@@ -406,27 +406,26 @@ def test_an_event_that_kong_forgot_is_given_up(serve: Serve) -> None:
     with Client(server.socket_path) as client:
         instance = client.start("p")
         event = client.begin(instance)["EventId"]
-        assert unwound.wait(TIMEOUT)
+        unwound.wait()
         with pytest.raises(Failed, match=f"No running event {event}"):
             client.step(event)
 
 
 def test_forgotten_events_of_the_leader_are_given_up(serve: Serve) -> None:
-    unwound = threading.Semaphore(0)
+    unwound = Flag()
 
     def access(_self: object, kong: Kong) -> None:
         try:
             kong.call("kong.test")
         finally:
-            unwound.release()
+            unwound.set()
 
     server = serve(plugin(access, threads="shared"), callback_timeout=1.0)
     with Client(server.socket_path) as client:
         instance = client.start("p")
         for _ in range(10):
             client.begin(instance)
-        for _ in range(10):
-            assert unwound.acquire(timeout=TIMEOUT)
+        unwound.wait(10)
         assert len(client.play(instance)) == 1
 
 
@@ -472,7 +471,7 @@ def test_what_raises_leaves_nothing(serve: Serve) -> None:
 
 
 def test_stopping_unwinds_what_waits_for_its_turn(serve: Serve) -> None:
-    unwound = threading.Semaphore(0)
+    unwound = Flag()
     entered, gate = threading.Event(), threading.Event()
 
     def access(_self: object, kong: Kong) -> None:
@@ -482,7 +481,7 @@ def test_stopping_unwinds_what_waits_for_its_turn(serve: Serve) -> None:
                 assert gate.wait(TIMEOUT)
             kong.call("kong.after")
         finally:
-            unwound.release()
+            unwound.set()
 
     server = serve(plugin(access, threads="shared"), max_threads=1)
     with (
@@ -499,8 +498,7 @@ def test_stopping_unwinds_what_waits_for_its_turn(serve: Serve) -> None:
         client.request("plugin.Step", {"EventId": second, "Data": False})
         gate.set()
         stopping.result(TIMEOUT)
-    for _ in range(2):
-        assert unwound.acquire(blocking=False)
+    assert unwound.is_set(2)
 
 
 def recurse(depth: int) -> int:
@@ -533,7 +531,7 @@ def test_nothing_that_a_handler_raises_ends_more_than_its_event(
 
 
 def test_stopping_unwinds_what_waits_and_interrupts_what_runs(serve: Serve) -> None:
-    unwound = threading.Semaphore(0)
+    unwound = Flag()
     looping = threading.Event()
 
     def access(_self: object, kong: Kong) -> None:
@@ -543,7 +541,7 @@ def test_stopping_unwinds_what_waits_and_interrupts_what_runs(serve: Serve) -> N
                 while True:
                     pass
         finally:
-            unwound.release()
+            unwound.set()
 
     server = serve(plugin(access))
     with Client(server.socket_path) as client:
@@ -552,8 +550,7 @@ def test_stopping_unwinds_what_waits_and_interrupts_what_runs(serve: Serve) -> N
         client.request("plugin.Step", {"EventId": events[0], "Data": True})
         assert looping.wait(TIMEOUT)
         server.stop(grace=0)
-    for _ in range(3):
-        assert unwound.acquire(blocking=False)
+    assert unwound.is_set(3)
 
 
 def test_stopping_lets_running_events_finish(serve: Serve) -> None:
@@ -601,7 +598,7 @@ def test_requests_that_wait_too_long_for_a_thread_are_answered(serve: Serve) -> 
 
 def test_a_step_that_waits_too_long_for_its_thread_is_answered(serve: Serve) -> None:
     gate, entered = threading.Event(), threading.Event()
-    unwound = threading.Event()
+    unwound = Flag()
 
     def access(_self: object, kong: Kong) -> None:
         try:
@@ -622,7 +619,7 @@ def test_a_step_that_waits_too_long_for_its_thread_is_answered(serve: Serve) -> 
         assert stuck.response()[3]["Data"]["Method"] == "kong.response.error"
         assert not unwound.is_set()
         gate.set()
-        assert unwound.wait(TIMEOUT)
+        unwound.wait()
         assert client.play(instance)
         for event in (first, second):
             with pytest.raises(Failed, match="No running event"):

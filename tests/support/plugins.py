@@ -60,6 +60,30 @@ def gated() -> tuple[threading.Event, threading.Event, Callable[[Any, Kong], Non
     return gate, blocked, access
 
 
+class Flag:
+    """An event that is set without a lock, for handlers that are interrupted.
+
+    An interrupt may come at any place; on CPython 3.14 also between the taking of a lock and the block that
+    releases it, which leaves ``threading.Event`` of no use to anybody.
+    """
+
+    def __init__(self) -> None:
+        self._times: list[None] = []
+
+    def set(self) -> None:
+        self._times.append(None)
+
+    def clear(self) -> None:
+        self._times.clear()
+
+    def is_set(self, times: int = 1) -> bool:
+        return len(self._times) >= times
+
+    def wait(self, times: int = 1) -> None:
+        """Wait until it was set so many times."""
+        eventually(lambda: self.is_set(times))
+
+
 def eventually(condition: Callable[[], bool]) -> None:
     """Wait for what another thread is about to do."""
     deadline = time.monotonic() + TIMEOUT
