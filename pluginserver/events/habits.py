@@ -9,7 +9,8 @@ Rules kept here:
 
 * a read counts when the map with all of them would have answered it, or has; a header that is set counts
   when the one before it was of the same target, with nothing in between;
-* a phase that has changed its ways is followed within some ten events;
+* events overlap: many may have their first before any has its second, so what counts is a share of many
+  events, and a phase that has changed its ways is followed within some two hundred;
 * where too many headers came, or Kong refused, one event in :data:`AGAIN` tries again;
 * in ProtoBuf:1 none are asked for at once: there a callback costs Kong little, and a map of all headers
   costs this server more than the callbacks that it spares.
@@ -21,11 +22,18 @@ from __future__ import annotations
 
 from typing import Final
 
-RATE: Final = 1 / 8
+RATE: Final = 1 / 256
 """How much the last event counts, against all before it."""
 
 SURE: Final = 0.5
-"""So large a share of the last events must have read several: six in a row, for a phase that is new."""
+"""So large a share of the last events must have read several."""
+
+DOUBT: Final = 5
+"""So many events that had one are thought to be before the first: a phase that is new must have read several
+in six events in a row."""
+
+NEVER: Final = 0.01
+"""So few of the last events are none: a phase that had several once is again like one that never had."""
 
 FEW: Final = 16
 """So many headers cost Kong hardly more than one."""
@@ -40,7 +48,7 @@ AGAIN: Final = 64
 class Habit:
     """How many of one thing, headers or query arguments, the last events have read, or set, one by one."""
 
-    __slots__ = ("_never", "_size", "_three", "_waited", "several")
+    __slots__ = ("_events", "_never", "_size", "_three", "_waited", "several")
 
     def __init__(self, never: bool = False) -> None:
         """Nothing is known yet.
@@ -49,20 +57,24 @@ class Habit:
         """
         self._never = never
         self.several = 0.0
-        """The share of the last events that had two or more; 0.0 for never."""
+        """How many of the last events had two or more; 0.0 for never."""
         self._three = 0.0
+        self._events = 0.0
         self._size = 0
         """How many there were lately."""
         self._waited = 0
 
     def begin(self) -> bool:
         """Note that an event has its first; whether it is to ask for all of them, or wait for the next."""
-        two, three = self.several, self._three
-        self.several = two - RATE * two
-        self._three = three - RATE * three
-        if two < SURE or self._never:
+        self.several = two = self.several - RATE * self.several
+        self._three = three = self._three - RATE * self._three
+        self._events = events = self._events - RATE * self._events + 1
+        sure = SURE * (events + DOUBT)
+        if two < sure or self._never:
+            if two < NEVER:
+                self.several = 0.0
             return False
-        if self._size <= (SOME if three >= SURE else FEW):
+        if self._size <= (SOME if three >= sure else FEW):
             return True
         self._waited += 1
         if self._waited < AGAIN:
@@ -72,11 +84,11 @@ class Habit:
 
     def second(self) -> None:
         """Note that an event has two."""
-        self.several += RATE
+        self.several += 1
 
     def third(self) -> None:
         """Note that an event has three."""
-        self._three += RATE
+        self._three += 1
 
     def fetched(self, size: int) -> None:
         """Note how many there were; fewer than before are believed little by little."""

@@ -32,7 +32,7 @@ def played(handler: Callable[[], object], *answers: Any, habits: Habits | None =
 def used_to(*handlers: Callable[[], object]) -> Habits:
     """What is known of a phase whose events have long done that."""
     habits = Habits()
-    for _ in range(8):
+    for _ in range(6):
         for handler in handlers:
             drive(handler, ["v"] * 9, habits=habits)
     return habits
@@ -304,7 +304,7 @@ def times(habit: Habit, number: int, several: int) -> list[bool]:
     """What a habit says in so many events of which each has so many."""
     said = []
     for _ in range(number):
-        said.append(habit.begin())
+        said.append(habit.several > 0 and habit.begin())
         if several > 1:
             habit.second()
         if several > 2:
@@ -312,11 +312,25 @@ def times(habit: Habit, number: int, several: int) -> list[bool]:
     return said
 
 
-def test_a_habit_is_believed_after_six_events_and_forgotten_within_ten() -> None:
+def test_a_habit_is_believed_after_six_events_and_forgotten_within_two_hundred() -> None:
     habit = Habit()
     assert times(habit, 9, 2) == [False] * 6 + [True] * 3
-    assert times(habit, 10, 1)[-1] is False
-    assert times(habit, 10, 2)[-1] is True
+    times(habit, 1000, 2)
+    assert times(habit, 200, 1)[-1] is False
+    assert times(habit, 200, 2)[-1] is True
+    times(habit, 3000, 1)
+    assert habit.several == 0.0
+
+
+def test_events_that_overlap_do_not_take_a_habit_from_one_another() -> None:
+    habit = Habit()
+    times(habit, 1000, 3)
+    habit.fetched(SOME)
+    for _ in range(10):
+        assert all(habit.begin() for _ in range(64))
+        for _ in range(64):
+            habit.second()
+            habit.third()
 
 
 @pytest.mark.parametrize(
