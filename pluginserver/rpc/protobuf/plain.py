@@ -80,7 +80,11 @@ def _header(args: Args) -> bytes:
 
 
 def _headers(args: Args) -> bytes:
-    return encode("Struct", _as_headers(at(args, 0, {})))
+    headers = at(args, 0, {})
+    if type(headers) is dict and {*map(type, headers)} == {str}:
+        # An entry of a map is written like the message of a single header.
+        return b"".join([blob(b"\x0a", _header(one)) for one in headers.items()])
+    return encode("Struct", _as_headers(headers))
 
 
 def _as_headers(headers: Any) -> Any:

@@ -13,8 +13,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.cases import CASES
 
+from pluginserver.rpc.protobuf.asks import Ask
+from pluginserver.rpc.protobuf.functions import ask
 from pluginserver.rpc.protobuf.messages import decode, encode
-from pluginserver.rpc.protobuf.wire import DEPTH, WireError, varint
+from pluginserver.rpc.protobuf.plain import header_text
+from pluginserver.rpc.protobuf.wire import DEPTH, WireError, frame, varint
 from pluginserver.spec.protobuf import MESSAGES, SCALARS, Field
 
 TYPES: Final = descriptor_pb2.FieldDescriptorProto
@@ -451,3 +454,17 @@ def test_unknown_fields_are_skipped_whatever_they_are() -> None:
     unknown = b"\x78\x96\x01\x7a\x02hi\x79" + struct.pack("<d", 1.5) + b"\x7d\0\0\0\0"
     group = b"\x7b\x08\x01\x7c"
     assert decode("Int", unknown + b"\x08\x05" + group) == {"v": 5}
+
+
+HEADER_VALUES: Final = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=130) | st.binary()
+)
+
+
+@settings(max_examples=CASES // 10, deadline=None)
+@given(st.dictionaries(st.text(max_size=130), HEADER_VALUES | st.lists(HEADER_VALUES), max_size=4))
+def test_headers_that_are_set_together_are_written_as_any_map_is(headers: dict[str, Any]) -> None:
+    asked = ask("kong.response.set_headers", (headers,))
+    assert isinstance(asked, Ask)
+    texts = {name: header_text(value) for name, value in headers.items()}
+    assert asked.frames.endswith(frame(encode("Struct", texts)))
