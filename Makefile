@@ -42,6 +42,8 @@ demo: $(VENV)/dev.done
 	@echo "and then http://127.0.0.1:8000/__pluginserver in a browser; Ctrl-C ends it."
 	$(VENV)/bin/python -m pluginserver dev examples --config-file examples/dev.toml
 
+# The random cases of a minute; the matrix draws more.
+check: export PLUGINSERVER_FUZZ_CASES ?= 100
 check: $(VENV)/check.done
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
