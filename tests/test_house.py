@@ -20,7 +20,7 @@ FLOORS: Final = (
     ("__main__", "dev"),
     ("cli",),
     ("testing",),
-    ("server", "supervisor"),
+    ("server", "supervisor", "deploy"),
     ("rpc",),
     ("plugins",),
     ("pdk",),

@@ -23,6 +23,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final[dict[str, Command]] = {
     "dev": Command("pluginserver.dev", "run plugins behind a gateway of your own"),
+    "kong-conf": Command("pluginserver.cli.kong_conf", "print the lines for Kong's configuration"),
 }
 """The sub-commands by their names."""
 

@@ -1,4 +1,5 @@
-"""Flags that belong to the process, not to the server in it: its log, its watcher, and how many there are.
+"""Flags that belong to the process, not to the server in it: its plugins, its log, its watcher, and how many
+there are.
 
 Rules kept here:
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from .. import logs
+from ..version import DISTRIBUTION
 
 FROZEN_TIMEOUT: Final = 30.0
 """Half of the minute that Kong gives a request: nobody waits any more for what was running."""
@@ -25,6 +27,28 @@ MOST: Final = 200
 
 _QUOTA: Final = Path("/sys/fs/cgroup/cpu.max")
 """Microseconds of CPU time that a container gets, and in how many."""
+
+
+def add_plugins(parser: argparse.ArgumentParser) -> None:
+    """Add the flags that say which plugins are served."""
+    parser.add_argument(
+        "--plugins-directory",
+        metavar="DIR",
+        default=".",
+        help="where the plugins are; default: the current directory",
+    )
+    parser.add_argument(
+        "--only",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="serve this plugin and no other; may be given more than once",
+    )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help=f"load plugins again when their files change; needs the extra {DISTRIBUTION}[dev]",
+    )
 
 
 def add_processes(parser: argparse.ArgumentParser) -> None:

@@ -27,12 +27,11 @@ from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import DISTRIBUTION, __version__
 from .commands import COMMANDS, told
 from .exit import leave, open_standard_streams
-from .flags import add_frozen, add_log, add_processes
+from .flags import add_frozen, add_log, add_plugins, add_processes
 from .help import HelpFormatter
 
 if TYPE_CHECKING:
     from ..plugins.registry import Plugins
-    from ..server import PluginServer
 
 KONG_PREFIX: Final = "/usr/local/kong"
 SOCKET: Final = "python_pluginserver.sock"
@@ -65,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in COMMANDS:
-        sys.exit(_command(given[0], given[1:]))
+        leave(_command(given[0], given[1:]))
     options = _parse(_parser(), given)
     if options.version:
         _leave(_tell_version)
@@ -75,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         or options.dump is not None
     ):
         _leave(_dump, options)
-    socket = options.socket or os.path.join(options.kong_prefix, SOCKET)
-    _leave(_serve, options, socket, plugins_directory=options.plugins_directory, entry_points=True)
+    _leave(_serve_directory, options)
 
 
 def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -163,6 +161,13 @@ def _itself() -> Plugins:
     return plugins
 
 
+def _serve_directory(options: argparse.Namespace) -> None:
+    from ..plugins.registry import Plugins
+
+    plugins = Plugins(directory=options.plugins_directory, only=options.only)
+    _serve(options, options.socket or os.path.join(options.kong_prefix, SOCKET), plugins=plugins)
+
+
 def _serve_itself(options: argparse.Namespace) -> None:
     (name,) = _itself().names()
     socket = options.socket or os.path.join(options.kong_prefix, f"{name.lower()}.socket")
@@ -183,33 +188,18 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
         leave(supervise(options, socket, chosen))
     if heritage is not None:
         chosen["linger"] = 0.0  # it is the supervisor that waits for the next one
-    from ..server import PluginServer
     from .member import serve_as_member
-    from .serve import Settings, serve
+    from .serve import Settings, kind_of_server, serve
 
-    kind = _watching_server() if getattr(options, "watch", False) else PluginServer
     settings = Settings(
         frozen_timeout=options.frozen_timeout, crash_directory=options.crash_directory
     )
+    kind = kind_of_server(watching=getattr(options, "watch", False))
     server = kind(socket, watch_parent=heritage is None, **chosen, **sources)
     if heritage is None:
         serve(server, settings)
     else:
         serve_as_member(server, settings, heritage)
-
-
-def _watching_server() -> type[PluginServer]:
-    """The kind of server that ``-watch`` asks for.
-
-    :raises PluginServerError: when what it needs is not installed.
-    """
-    try:
-        from .watch import WatchingServer
-    except ModuleNotFoundError as error:
-        raise PluginServerError(
-            f"-watch needs {error.name}, which is not installed: run pip install '{DISTRIBUTION}[dev]'"
-        ) from None
-    return WatchingServer
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
@@ -226,17 +216,7 @@ def _parser() -> argparse.ArgumentParser:
         add_help=False,
         formatter_class=HelpFormatter,
     )
-    parser.add_argument(
-        "--plugins-directory",
-        metavar="DIR",
-        default=".",
-        help="where the plugins are; default: the current directory",
-    )
-    parser.add_argument(
-        "--watch",
-        action="store_true",
-        help=f"load plugins again when their files change; needs the extra {DISTRIBUTION}[dev]",
-    )
+    add_plugins(parser)
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument(
         "--dump",

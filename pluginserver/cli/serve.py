@@ -22,10 +22,12 @@ from typing import Final
 import attrs
 
 from .. import logs
+from ..errors import PluginServerError
 from ..runtime.frozen import Watcher, tell_reports
 from ..runtime.options import Options
 from ..runtime.systemd import Systemd
 from ..server import PluginServer
+from ..version import DISTRIBUTION
 from .allocator import give_back_large_blocks
 from .exit import end_within, leave_at_once
 from .signals import Signals
@@ -91,6 +93,22 @@ def serve(
         watcher.close()
     if server.left:
         leave_at_once(0)
+
+
+def kind_of_server(watching: bool) -> type[PluginServer]:
+    """The class of the server, which follows the plugins' files when it is ``watching``.
+
+    :raises PluginServerError: when what that needs is not installed.
+    """
+    if not watching:
+        return PluginServer
+    try:
+        from .watch import WatchingServer
+    except ModuleNotFoundError as error:
+        raise PluginServerError(
+            f"-watch needs {error.name}, which is not installed: run pip install '{DISTRIBUTION}[dev]'"
+        ) from None
+    return WatchingServer
 
 
 def stop_time(options: Options) -> float:

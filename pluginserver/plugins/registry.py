@@ -24,7 +24,7 @@ Rules kept here:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -73,6 +73,7 @@ class Plugins:
     :param sources: what the program names.
     :param directory: the plugins directory.
     :param entry_points: whether installed distributions are asked.
+    :param only: the names of the plugins that it gives out; all when empty.
     :raises PluginError: when the directory is none.
     """
 
@@ -81,10 +82,12 @@ class Plugins:
         sources: Iterable[Source] = (),
         directory: str | os.PathLike[str] | None = None,
         entry_points: bool = True,
+        only: Collection[str] = (),
     ) -> None:
         self._sources = list(sources)
         self._directory = None if directory is None else _directory(directory)
         self._entry_points = entry_points
+        self._only = frozenset(only)
         self._installed: list[Candidate] | None = None
         self._modules = Modules()
         self._plugins: dict[str, Plugin] = {}
@@ -107,7 +110,14 @@ class Plugins:
         return self._directory
 
     def load(self) -> None:
-        """Load all that is not loaded; what fails is logged and kept in :attr:`failures`."""
+        """Load all that is not loaded; what fails is logged and kept in :attr:`failures`.
+
+        :raises UnknownPluginError: when one of the only ones that are wanted cannot be had.
+        """
+        if self._only:
+            for name in sorted(self._only):
+                self.get(name)
+            return
         with self._modules.window():
             for candidate in self._candidates():
                 self._try(candidate)
@@ -286,6 +296,8 @@ class Plugins:
             self._register(plugin, path, module)
 
     def _register(self, plugin: Plugin, path: Path | None, module: ModuleType | None) -> None:
+        if self._only and plugin.name not in self._only:
+            raise NotAPluginError(f"the plugin {plugin.name} is none of those that are wanted")
         first = self._plugins.get(plugin.name)
         if first is not None and (path is None or first.source != path):
             raise PluginError(

@@ -59,6 +59,7 @@ def options(*arguments: str) -> dict[str, object]:
     [
         ("kong-prefix", "/k", "kong_prefix", "/k"),
         ("plugins-directory", "/p", "plugins_directory", "/p"),
+        ("only", "hello", "only", ["hello"]),
         ("socket", "/s", "socket", "/s"),
         ("socket-mode", "0660", "socket_mode", 0o660),
         ("socket-mode", "0o600", "socket_mode", 0o600),

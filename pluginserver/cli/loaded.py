@@ -1,0 +1,46 @@
+"""The plugins that a sub-command is about.
+
+Rules kept here:
+
+* what is asked for by name must load; when nothing is named all are meant, and one that does not load is an
+  error, since what a command writes would lack it without a word;
+* what a plugin prints while it is loaded goes to standard error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from .. import logs
+from ..errors import PluginError
+from ..plugins.plugin import Plugin
+from ..plugins.registry import Plugins
+
+
+@contextmanager
+def loaded(names: Sequence[str], directory: Path) -> Iterator[list[Plugin]]:
+    """Load plugins; they are forgotten when the block ends.
+
+    :param names: which, in this order; none for all.
+    :param directory: where they are; installed distributions have some, too.
+    :raises PluginError: when one of them cannot be loaded, or there is none.
+    """
+    logs.configure("critical")
+    plugins = Plugins(directory=directory)
+    try:
+        if names:
+            yield [plugins.get(name) for name in names]
+            return
+        plugins.load()
+        for error in plugins.failures.values():
+            raise PluginError(f"{error}; mend it, or name the plugins that are meant")
+        found = plugins.all()
+        if not found:
+            raise PluginError(
+                f"there is no plugin in {plugins.directory}: say -plugins-directory DIR"
+            )
+        yield found
+    finally:
+        plugins.close()

@@ -1,0 +1,1 @@
+"""What an operator hands to Kong before it starts: configuration, launchers, dumps, schemas."""
