@@ -23,7 +23,10 @@ class Command(NamedTuple):
 
 COMMANDS: Final[dict[str, Command]] = {
     "dev": Command("pluginserver.dev", "run plugins behind a gateway of your own"),
+    "schema": Command("pluginserver.cli.schema", "print a plugin's schema, for Konnect"),
+    "dump": Command("pluginserver.cli.write_dump", "describe a plugin into a file for Kong"),
     "kong-conf": Command("pluginserver.cli.kong_conf", "print the lines for Kong's configuration"),
+    "install": Command("pluginserver.cli.install", "write a launcher: Kong needs a name alone"),
 }
 """The sub-commands by their names."""
 

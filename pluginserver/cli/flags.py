@@ -45,6 +45,13 @@ def add_plugins(parser: argparse.ArgumentParser) -> None:
         help="serve this plugin and no other; may be given more than once",
     )
     parser.add_argument(
+        "--dump-file",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a dump that Kong was given: say when it is not as the plugins are",
+    )
+    parser.add_argument(
         "--watch",
         action="store_true",
         help=f"load plugins again when their files change; needs the extra {DISTRIBUTION}[dev]",

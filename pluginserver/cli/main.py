@@ -162,9 +162,11 @@ def _itself() -> Plugins:
 
 
 def _serve_directory(options: argparse.Namespace) -> None:
-    from ..plugins.registry import Plugins
+    from ..deploy.dumps import DumpedPlugins
 
-    plugins = Plugins(directory=options.plugins_directory, only=options.only)
+    plugins = DumpedPlugins(
+        options.dump_file, directory=options.plugins_directory, only=options.only
+    )
     _serve(options, options.socket or os.path.join(options.kong_prefix, SOCKET), plugins=plugins)
 
 

@@ -61,13 +61,22 @@ def started(
     }
     try:
         for server in read.servers:
-            eventually(lambda path=Path(server.socket): listens(path))  # type: ignore[misc]
+            _wait_for(Path(server.socket), running)
         yield running
     finally:
         for process in running.values():
             process.terminate()
         for process in running.values():
             process.communicate(timeout=TIMEOUT)
+
+
+def _wait_for(socket: Path, running: Mapping[str, subprocess.Popen[str]]) -> None:
+    def listening() -> bool:
+        ended = [process for process in running.values() if process.poll() is not None]
+        assert not ended, ended[0].communicate()[1]
+        return listens(socket)
+
+    eventually(listening)
 
 
 def described(socket: str, name: str) -> Any:

@@ -1,0 +1,44 @@
+"""``pluginserver dump``: describe a plugin into a file that Kong reads without running Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..deploy.dumps import as_dump, write
+from .dump import Stdout
+from .loaded import loaded
+from .subcommand import SubCommand, plugins_directory, run
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    return run(_command, arguments)
+
+
+@click.command(
+    "dump",
+    cls=SubCommand,
+    example=["dump hello --output hello.json"],
+    exits={0: "when it is written", 1: "when the plugin cannot be loaded or the file be written"},
+)
+@click.argument("name")
+@plugins_directory
+@click.option(
+    "--output", metavar="FILE", type=click.Path(path_type=Path), required=True, help="The file."
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(("msgpack", "protobuf")),
+    help="What Kong is to speak; default: what the plugin says.",
+)
+def _command(name: str, plugins_directory: Path, output: Path, protocol: Any) -> None:
+    """Describe a plugin into a file, for images and control planes without Python.
+
+    Kong reads it by the query command: cat FILE.
+    """
+    with Stdout(), loaded([name], plugins_directory) as (plugin,):
+        write(output, as_dump(plugin, protocol))
