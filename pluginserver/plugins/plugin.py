@@ -43,7 +43,6 @@ PARTS: Final = ("Plugin", "version", "priority")
 """What a module must define to be a plugin."""
 
 _NAME: Final = re.compile(r"[\w-]+")
-_VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 
 
 @attrs.frozen(eq=False)
@@ -128,6 +127,11 @@ class Plugin:
         found: dict[str, Any] = self.schema["fields"][0]["config"]
         return found
 
+    @property
+    def has_fields(self) -> bool:
+        """Whether its class is an attrs class, whose fields are its configuration."""
+        return attrs.has(self._cls)
+
     def describe(self) -> dict[str, Any]:
         """What ``GetPluginInfo`` and the dumps tell Kong."""
         return {
@@ -201,7 +205,7 @@ def build(
         cls = _class(module.get("Plugin"))
         return Plugin(
             name=name,
-            version=_version(module.get("version"), name),
+            version=_version(module.get("version")),
             priority=_priority(module.get("priority")),
             phases=_phases(cls),
             schema=_schema(name, cls, module),
@@ -243,13 +247,9 @@ def _has_constructor(cls: type) -> bool:
     return any("__init__" in vars(base) or "__new__" in vars(base) for base in cls.__mro__[:-1])
 
 
-def _version(version: Any, name: str) -> str:
+def _version(version: Any) -> str:
     if not isinstance(version, str):
         raise PluginError(f'version must be a string such as "1.0.0", got {version!r:.60}')
-    if not _VERSION.fullmatch(version):
-        get_logger(plugin=name).warning(
-            f"Kong 3 refuses the version {version!r:.60}: use three numbers, such as 1.0.0"
-        )
     return version
 
 
@@ -337,8 +337,6 @@ def _schema(name: str, cls: type, module: Mapping[str, Any]) -> dict[str, Any]:
 def _remark(name: str, fields: list[dict[str, Any]], inferred: bool) -> None:
     """Log what the author should know of the schema; a line of each kind at the most."""
     log = get_logger(plugin=name)
-    for doubt in remarks.doubtful_regexes(fields):
-        log.warning(doubt)
     if needed := remarks.needed_version(fields):
         log.info(needed)
     if inferred and (surprises := remarks.never_none(fields)):

@@ -35,6 +35,7 @@ from ..errors import PluginError, UnknownPluginError
 from ..logs import get_logger
 from .discovery import Candidate, Source, installed, named, scan
 from .guard import unpatched, validate_unpatching
+from .judge import tell
 from .loader import INIT, Modules, Stamp, main_file, stamp
 from .loading import (
     NotAPluginError,
@@ -285,6 +286,7 @@ class Plugins:
             with self._modules.load(path) as module:
                 plugin = plugin_in_file(module, path)
                 self._register(plugin, path, module)
+        tell(plugin)
         return plugin
 
     def _load_object(self, name: str, origin: ModuleType | type | EntryPoint) -> None:
@@ -294,6 +296,7 @@ class Plugins:
             if path is not None:
                 validate_unpatching(path, main_file(path))
             self._register(plugin, path, module)
+        tell(plugin)
 
     def _register(self, plugin: Plugin, path: Path | None, module: ModuleType | None) -> None:
         if self._only and plugin.name not in self._only:

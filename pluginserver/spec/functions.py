@@ -67,6 +67,24 @@ _SINCE: Final = {
     "kong.telemetry.log": "3.8",
 }
 
+LATER: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "kong.request.get_raw_forwarded_path": "3.11",
+        "kong.request.get_id": "3.12",
+        "kong.client.get_aws_vpce_id": "3.12",
+        "kong.service.request.set_authentication_headers": "3.13",
+        "kong.client.get_token": "3.14",
+        "kong.client.set_token": "3.14",
+        "kong.client.get_jwt_token_header": "3.14",
+        "kong.client.get_jwt_token_payload": "3.14",
+        "kong.request.get_raw_headers": "3.15",
+    }
+)
+"""The functions that came after Kong 3.10, all in Kong Enterprise, and the version that surely has each.
+
+They have no method of their own: ``kong.call`` calls them by their names.
+"""
+
 PATIENT: Final = frozenset(
     {
         "kong.request.get_raw_body",

@@ -23,5 +23,21 @@ LETTERS: Final = {
 PHASES: Final = tuple(LETTERS.values())
 """The phases that a plugin can have a handler for."""
 
+_NO_SOCKETS: Final = "since nginx has no sockets in that phase: use response"
+_WEBSOCKET: Final = "since only Kong Enterprise's own plugins in Lua run there"
+_START: Final = "since it runs before there is a server: use the constructor of Plugin"
+
+LUA_PHASES: Final = {
+    "header_filter": _NO_SOCKETS,
+    "body_filter": _NO_SOCKETS,
+    "ws_handshake": _WEBSOCKET,
+    "ws_client_frame": _WEBSOCKET,
+    "ws_upstream_frame": _WEBSOCKET,
+    "ws_close": _WEBSOCKET,
+    "init_worker": _START,
+    "configure": _START,
+}
+"""The phases that are for plugins in Lua alone, and why."""
+
 ANSWERING: Final = frozenset({"rewrite", "access", "response", "preread"})
 """The phases in which ``kong.response.exit`` can answer the client."""

@@ -20,13 +20,16 @@ SINCE: Final = (
 """What schemas may hold in newer versions of Kong only, the newest first; ``json`` is a type."""
 
 
-def needed_version(fields: Any) -> str | None:
-    """The Kong version that a schema needs, and why; None when it needs none above 3.0.
+def needed_version(fields: Any, has: tuple[int, int] = (3, 0)) -> str | None:
+    """The Kong version that a schema needs, and why; None when it needs none above ``has``.
 
     :param fields: a list of fields that the meta-schema accepts.
+    :param has: a version of Kong.
     """
     places = list(walk(fields, ""))
     for what, (major, minor) in SINCE:
+        if has >= (major, minor):
+            break
         for path, field in places:
             if what in field or field["type"] == what:
                 kind = "type json" if what == "json" else what

@@ -719,7 +719,7 @@ def test_what_an_author_should_know_of_a_schema_is_logged(
     head = "from pluginserver import attributes\nimport attrs\n@attrs.define\nclass Inner: ...\n"
     write("hello.py", head + with_class(fields))
     plugins().get("hello")
-    doubt, needed, surprise = log()
+    needed, surprise, doubt = log()
     assert doubt["level"] == "warning"
     assert doubt["message"].startswith("config.b: the default may not be a regular expression")
     assert (needed["level"], needed["message"]) == (
