@@ -8,7 +8,6 @@ Rules kept here:
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
@@ -19,8 +18,11 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import click
+
 from .. import logs
 from ..cli.exit import EXIT_TIME, end_within
+from ..cli.subcommand import SubCommand, plugins_directory, run
 from ..errors import PluginServerError
 from . import settings
 from .gateway import DevGateway, Options, running
@@ -40,18 +42,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the development gateway until SIGINT or SIGTERM.
 
     :param arguments: the command line after ``dev``; ``sys.argv``'s when None.
-    :returns: the exit code: 0, or 1 when it could not be started.
+    :returns: the exit code: 0, 1 when it could not be started, or 2 when the arguments are wrong.
     """
-    given = _parser().parse_args(arguments)
+    return run(_command, sys.argv[1:] if arguments is None else arguments)
+
+
+def _port(_context: click.Context, _parameter: click.Parameter, text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise click.BadParameter(f"{text!r} is not a port: give a number from 0 to 65535")
+    return int(text)
+
+
+@click.command(
+    "dev",
+    cls=SubCommand,
+    example=["dev examples --config hello.message=hi"],
+    exits={0: "when it is stopped", 1: "when it cannot start"},
+)
+@click.argument("sources", nargs=-1, metavar="[DIR or FILE]...")
+@click.option(
+    "--port",
+    metavar="PORT",
+    callback=_port,
+    default=str(PORT),
+    help=f"The port to listen on, 0 for any free one; default: {PORT}.",
+)
+@click.option(
+    "--host",
+    metavar="ADDRESS",
+    default=HOST,
+    help=f"The address to listen on; default: {HOST}, which only this machine reaches.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help="The service behind the gateway; default: an echo of the request.",
+)
+@click.option(
+    "--config",
+    metavar="NAME.FIELD=VALUE",
+    multiple=True,
+    help="A field of a plugin's configuration; may be given several times.",
+)
+@click.option(
+    "--config-file",
+    metavar="FILE",
+    help="The plugins' configurations, consumers and secrets, in TOML or JSON.",
+)
+@plugins_directory
+def _command(sources: tuple[str, ...], plugins_directory: Path, **given: Any) -> None:
+    """Run plugins behind a gateway of your own, and reload them when they change.
+
+    They are those of the directory, or of the paths that are given. The page with the requests is at
+    /__pluginserver.
+    """
     logs.configure("warning")
-    try:
-        options = _options(given)
-        asyncio.run(_run(options, Terminal()))
-    except (PluginServerError, OSError) as error:
-        sys.stderr.write(f"pluginserver: {logs.one_line(str(error))}\n")
-        return 1
+    asyncio.run(_run(_options(sources or (str(plugins_directory),), **given), Terminal()))
     end_within(EXIT_TIME, 0)
-    return 0
 
 
 async def _run(options: Options, terminal: Terminal) -> None:
@@ -86,22 +133,29 @@ def _greet(options: Options, terminal: Terminal, gateway: DevGateway) -> None:
         )
 
 
-def _options(given: argparse.Namespace) -> Options:
-    sources = [Path(os.path.abspath(path)) for path in given.sources or ["."]]
+def _options(
+    given: Sequence[str],
+    config: Sequence[str],
+    config_file: str | None,
+    upstream: str | None,
+    host: str,
+    port: int,
+) -> Options:
+    sources = [Path(os.path.abspath(path)) for path in given]
     for path in sources:
         if not path.exists():
             raise UsageError(
                 f"there is no file or directory {path}: give the path of your plugins"
             )
-    file = None if given.config_file is None else Path(os.path.abspath(given.config_file))
-    options = [Option.parse(text) for text in given.config]
+    file = None if config_file is None else Path(os.path.abspath(config_file))
+    options = [Option.parse(text) for text in config]
     return Options(
         sources,
         settings.read(file, options),
         file,
-        None if given.upstream is None else _upstream(given.upstream),
-        given.host,
-        given.port,
+        None if upstream is None else _upstream(upstream),
+        host,
+        port,
     )
 
 
@@ -121,57 +175,3 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
-    return int(text)
-
-
-FLAGS: Final[dict[str, dict[str, Any]]] = {
-    "port": {
-        "type": _port,
-        "default": PORT,
-        "help": f"the port to listen on, 0 for any free one; default: {PORT}",
-    },
-    "host": {
-        "default": HOST,
-        "help": f"the address to listen on; default: {HOST}, which only this machine reaches",
-    },
-    "upstream": {
-        "metavar": "URL",
-        "help": "the service behind the gateway; default: an echo of the request",
-    },
-    "config": {
-        "metavar": "NAME.FIELD=VALUE",
-        "action": "append",
-        "default": [],
-        "help": "a field of a plugin's configuration; may be given several times",
-    },
-    "config-file": {
-        "metavar": "FILE",
-        "help": "the plugins' configurations, consumers and secrets, in TOML or JSON",
-    },
-}
-"""The flags, which may be written with one dash or two."""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pluginserver dev",
-        description="Run plugins behind a gateway of your own, and reload them when they change.",
-        epilog="The page with the requests is at /__pluginserver.",
-        allow_abbrev=False,
-        add_help=False,
-    )
-    parser.add_argument(
-        "sources",
-        nargs="*",
-        metavar="DIR or FILE",
-        help="where the plugins are; default: the current directory",
-    )
-    parser.add_argument("-h", "-help", "--help", action="help", help="show this, and exit")
-    for name, arguments in FLAGS.items():
-        parser.add_argument(f"-{name}", f"--{name}", **arguments)
-    return parser

@@ -96,10 +96,22 @@ def test_the_help_of_every_command_fits_a_screen(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     module = import_module(COMMANDS[name].module)
-    try:
-        assert module.main(["-h"]) == 0
-    except SystemExit as left:
-        assert left.code == 0
-    lines = capsys.readouterr().out.splitlines()
+    assert module.main(["-h"]) == 0
+    told = capsys.readouterr().out
+    lines = told.splitlines()
     assert len(lines) <= LINES
     assert max(map(len, lines)) <= 80
+    example = lines[lines.index("Example:") + 1]
+    assert example.startswith(f"  pluginserver {name} ")
+    assert (
+        " ".join(lines[-2:])
+        .partition("Exits with 0 ")[2]
+        .endswith("when the arguments are wrong.")
+    )
+
+
+def test_the_commands_are_in_the_order_of_a_plugins_life(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    life = ["dev", "check", "schema", "dump", "kong-conf", "install"]
+    assert [name for name in COMMANDS if name in life] == life
