@@ -12,6 +12,8 @@ import click
 from ..deploy.formats import FORMATS, written
 from ..deploy.launch import absolute
 from ..deploy.settings import Plan, settings, version
+from ..plugins.judge import judge
+from ..plugins.plugin import Plugin
 from .dump import Stdout
 from .loaded import loaded
 from .subcommand import SubCommand, plugins_directory, run
@@ -91,4 +93,13 @@ def _command(names: tuple[str, ...], plugins_directory: Path, **given: Any) -> N
                 environment=given["env"],
                 dumps=None if given["dumps"] is None else absolute(given["dumps"]),
             )
-        stdout.write(os.fsencode(written(settings(plan), given["form"])))
+            made = settings(plan)
+            if plan.started_by == "kong":
+                made.remarks.extend(_not_handed_on(plugins, plan.environment))
+        stdout.write(os.fsencode(written(made, given["form"])))
+
+
+def _not_handed_on(plugins: list[Plugin], handed_on: Sequence[str]) -> list[str]:
+    """What the plugins read of the environment that a server started by Kong does not have."""
+    found = [one for plugin in plugins for one in judge(plugin, passed=handed_on)]
+    return list(dict.fromkeys(one.text for one in found if one.rule == "environment"))

@@ -31,6 +31,8 @@ from .flags import add_frozen, add_log, add_plugins, add_processes
 from .help import HelpFormatter
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ..plugins.registry import Plugins
 
 KONG_PREFIX: Final = "/usr/local/kong"
@@ -74,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         or options.dump is not None
     ):
         _leave(_dump, options)
-    _leave(_serve_directory, options)
+    socket = options.socket or os.path.join(options.kong_prefix, SOCKET)
+    _leave(_serve, options, socket, partial(_of_directory, options))
 
 
 def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -161,22 +164,27 @@ def _itself() -> Plugins:
     return plugins
 
 
-def _serve_directory(options: argparse.Namespace) -> None:
+def _of_directory(options: argparse.Namespace) -> Plugins:
+    """The registry of the plugins directory."""
     from ..deploy.dumps import DumpedPlugins
 
-    plugins = DumpedPlugins(
-        options.dump_file, directory=options.plugins_directory, only=options.only
-    )
-    _serve(options, options.socket or os.path.join(options.kong_prefix, SOCKET), plugins=plugins)
+    directory, only = options.plugins_directory, options.only
+    return DumpedPlugins(options.dump_file, directory=directory, only=only)
 
 
 def _serve_itself(options: argparse.Namespace) -> None:
     (name,) = _itself().names()
     socket = options.socket or os.path.join(options.kong_prefix, f"{name.lower()}.socket")
-    _serve(options, socket, plugins=[sys.modules["__main__"]])
+    _serve(options, socket, lambda: [sys.modules["__main__"]])
 
 
-def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
+def _serve(
+    options: argparse.Namespace, socket: str, plugins: Callable[[], Plugins | list[ModuleType]]
+) -> None:
+    """Serve plugins, or run the supervisor of those who do.
+
+    :param plugins: gives the registry or the sources, in a process that serves.
+    """
     from ..supervisor.heritage import Heritage
 
     heritage = Heritage.taken_from(os.environ)
@@ -197,7 +205,7 @@ def _serve(options: argparse.Namespace, socket: str, **sources: Any) -> None:
         frozen_timeout=options.frozen_timeout, crash_directory=options.crash_directory
     )
     kind = kind_of_server(watching=getattr(options, "watch", False))
-    server = kind(socket, watch_parent=heritage is None, **chosen, **sources)
+    server = kind(socket, plugins(), watch_parent=heritage is None, **chosen)
     if heritage is None:
         serve(server, settings)
     else:

@@ -8,7 +8,6 @@ Rules kept here:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +40,8 @@ def digest(path: Path) -> str:
     :param path: its file, or its package's directory.
     :raises OSError: when a file cannot be read.
     """
+    import hashlib  # here, because what Kong asks for at its start has no use for it
+
     whole = hashlib.sha256()
     files = {file.relative_to(path.parent).as_posix(): file for file in source_files(path)}
     for name, file in sorted(files.items()):

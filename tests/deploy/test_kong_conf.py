@@ -240,6 +240,18 @@ def test_variables_are_only_for_a_server_that_kong_starts(plugins: Path) -> None
     assert b"--env is for a server that Kong starts" in done.stderr
 
 
+def test_a_variable_that_a_plugin_reads_and_kong_does_not_hand_on_is_told(plugins: Path) -> None:
+    source = "import os\n" + PLUGIN.replace("pass", "os.getenv('TOKEN')")
+    for name in ("one", "two-three"):
+        (plugins / f"{name}.py").write_text(source)
+    lines = [
+        run(*MODULE, "kong-conf", *more, cwd=plugins).stdout.decode().splitlines()
+        for more in ([], ["-env", "TOKEN"], ["-started-by", "other"])
+    ]
+    told = [sum("the environment variable TOKEN" in line for line in one) for one in lines]
+    assert told == [1, 0, 0]
+
+
 def test_a_server_may_be_for_some_plugins_alone(plugins: Path, prefix: Path) -> None:
     (plugins / "bad.py").write_text(PLUGIN + "1 / 0\n")
     done = run(
