@@ -102,6 +102,13 @@ def test_what_a_user_got_wrong_is_one_line(plugins: Path, arguments: list[str], 
     assert said in line
 
 
+def test_a_thread_that_a_plugin_leaves_does_not_hold_up_the_end(plugins: Path) -> None:
+    (plugins / "stays.py").write_text(
+        f"import threading\nthreading.Thread(target=threading.Event().wait).start()\n{GOOD}"
+    )
+    assert check(plugins, "stays.py").returncode == 0
+
+
 def test_what_a_plugin_prints_is_not_among_the_findings(plugins: Path) -> None:
     (plugins / "loud.py").write_text(f"import os\nos.write(1, b'x')\nprint('y')\n{GOOD}")
     done = check(plugins, "loud.py")
