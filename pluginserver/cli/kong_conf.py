@@ -42,7 +42,13 @@ def main(arguments: Sequence[str]) -> int:
 )
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @plugins_directory
-@click.option("--format", "form", type=click.Choice(tuple(FORMATS)), default="conf")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(tuple(FORMATS)),
+    default="conf",
+    help="For what the lines are; default: conf, for kong.conf.",
+)
 @click.option("--kong", metavar="VERSION", default="3.9", help="For which Kong; default: 3.9.")
 @click.option(
     "--servers",

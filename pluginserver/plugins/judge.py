@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Final, Literal
@@ -170,6 +170,8 @@ def _missing(name: str, part: str, kind: type) -> str:
         return (
             f"{whole} is called by kong.call({whole!r}, ...): Kong has it from {LATER[whole]} on"
         )
+    if issubclass(kind, Mapping):
+        return f"{name} is a mapping: write {name}[{part!r}] for {whole}"
     known = [one for one in dir(kind) if not one.startswith("_")]
     return f"there is no {whole} in Kong's PDK{did_you_mean(part, known)}"
 

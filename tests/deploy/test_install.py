@@ -57,7 +57,7 @@ def test_kong_needs_a_name_alone(plugins: Path, prefix: Path) -> None:
     assert list(known) == read.plugins[1:] == ["My-Plugin"]
     read.environment = ["PYTHONPATH"]
     with started(read, environment()):
-        assert described(whole.socket, "My-Plugin")["Version"] == "1.0.0"
+        assert described(whole.socket, "My-Plugin")[1]["Version"] == "1.0.0"
 
 
 def test_a_launcher_takes_the_flags_of_the_server(plugins: Path, prefix: Path) -> None:
@@ -80,7 +80,7 @@ def test_another_prefix_or_socket_can_be_said(
     start = [str(path), *(one.format(prefix) for one in arguments)]
     server = kong_conf.Server("my-plugin", str(prefix / "my-plugin.socket"), start, [])
     with started(kong_conf.Read([], [server], ["PYTHONPATH"]), environment()):
-        assert described(server.socket, "My-Plugin")["Name"] == "My-Plugin"
+        assert described(server.socket, "My-Plugin")[1]["Name"] == "My-Plugin"
 
 
 def test_a_launcher_is_written_again_and_another_file_stays(plugins: Path, tmp_path: Path) -> None:

@@ -212,8 +212,12 @@ def test_kong_asks_every_plugin_and_starts_each_server_once(
     assert list(known) == understood.plugins[1:] == ["one", "two-three"]
     with started(understood, environment()) as running:
         assert len(running) == (1 if servers == "one" else 2)
+        answering = set()
         for name, plugin in known.items():
-            assert described(plugin["socket"], name)["Name"] == name
+            process, said = described(plugin["socket"], name)
+            answering.add(process)
+            assert said["Name"] == name
+        assert answering == {process.pid for process in running.values()}
         assert [process.poll() for process in running.values()] == [None] * len(running)
     assert [process.returncode for process in running.values()] == [0] * len(running)
 

@@ -15,7 +15,7 @@ from support.paths import EXAMPLES
 
 from pluginserver.deploy.lua import schema_lua
 
-lupa = pytest.importorskip("lupa", reason="there is no lupa")
+lupa = pytest.importorskip("lupa.luajit20", reason="there is no lupa with LuaJIT")
 
 VALUES = st.recursive(
     st.booleans()

@@ -141,6 +141,10 @@ CASES = {
         "        kong.call('kong.of_tomorrow')\n        kong.call(self.name)\n",
         [(7, "phase", "kong.response.exit cannot be called in log")],
     ),
+    "an entry as an attribute": (
+        "class Plugin:\n    def access(self, kong):\n        kong.ctx.shared.user\n",
+        [(7, "pdk", "kong.ctx.shared is a mapping: write kong.ctx.shared['user']")],
+    ),
     "what is there and is no function of Kong's": (
         "class Plugin:\n    def access(self, kong):\n        kong.log('x')\n        kong.log.level\n"
         "        kong.log.enabled('debug')\n        kong.ctx.shared.setdefault('a', 1)\n"

@@ -79,7 +79,9 @@ def _wait_for(socket: Path, running: Mapping[str, subprocess.Popen[str]]) -> Non
     eventually(listening)
 
 
-def described(socket: str, name: str) -> Any:
-    """What the server at a socket says of a plugin."""
+def described(socket: str, name: str) -> tuple[int, Any]:
+    """The process that answers at a socket, and what it says of a plugin."""
     with Client(socket) as client:
-        return client.call("plugin.GetPluginInfo", name)
+        said = client.call("plugin.GetPluginInfo", name)
+        ((_, _, process),) = client.notifications
+        return process, said
