@@ -22,8 +22,7 @@ from ..deploy.dumps import stale
 from ..deploy.settings import version
 from ..errors import PluginError
 from ..plugins.discovery import named
-from ..plugins.judge import Finding, judge, load_error
-from ..plugins.loader import main_file
+from ..plugins.judge import Finding, judge, judge_broken
 from ..plugins.registry import Plugins
 from .dump import Stdout
 from .subcommand import SubCommand, plugins_directory, run
@@ -78,10 +77,9 @@ def _command(
         try:
             plugins.load()
             places = {one.name: one.file for path in sources for one in named(path)}
-            found = [
-                load_error(main_file(places[name] or Path(name)), error)
-                for name, error in plugins.failures.items()
-            ]
+            found = []
+            for name, error in plugins.failures.items():
+                found += judge_broken(places[name] or Path(name), error, kong, given["env"])
             for plugin in plugins.all():
                 found += judge(plugin, kong, given["env"])
             for dump in dumps:

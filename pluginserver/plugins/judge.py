@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Final, Literal
@@ -27,6 +27,7 @@ from ..spec import remarks
 from ..spec.functions import FUNCTIONS, LATER
 from ..spec.phases import PHASES
 from .class_findings import Told, class_findings
+from .loader import main_file
 from .pdk_uses import KONG, Use, dotted, plugin_class, uses
 from .plugin import Plugin
 from .sources import source_files
@@ -71,17 +72,29 @@ def judge(
     :param at_load: a variable that is read with a default is none that is missing.
     """
     path = plugin.source
-    trees = {file: _tree(file) for file in source_files(path)} if isinstance(path, Path) else {}
-    main = next(iter(trees), Path(str(path)))
-    found = [
-        Finding("warning", rule, text, main, line)
-        for line, rule, text in _of_whole(plugin, trees.get(main), kong)
-    ]
-    for file, tree in trees.items():
-        told = [*_of_uses(uses(tree), kong), *_of_environment(tree, passed, at_load)]
-        found += [Finding("warning", rule, text, file, line) for line, rule, text in told]
-    places = {file: number for number, file in enumerate(trees)}
-    return sorted(found, key=lambda one: (places.get(one.file, 0), one.line))
+    if not isinstance(path, Path):
+        return _findings(_of_plugin(plugin, None, kong), Path(path))
+    trees = {file: _tree(file) for file in source_files(path)}
+    main = main_file(path)
+    found = _findings(_of_plugin(plugin, trees[main], kong), main)
+    return _in_order([*found, *_of_sources(trees, plugin.has_fields, kong, passed, at_load)])
+
+
+def judge_broken(
+    path: Path, error: PluginError, kong: Version | None = None, passed: Collection[str] = ()
+) -> list[Finding]:
+    """What is to be said of a plugin that cannot be loaded: why, and what its source shows besides.
+
+    :param path: its file, or its package's directory.
+    :param error: why.
+    :param kong: see :func:`judge`.
+    :param passed: see :func:`judge`.
+    """
+    main = main_file(path)
+    line = _line_of(main, error.__cause__) or _line_named(main, str(error))
+    trees = {file: _tree(file) for file in source_files(path)}
+    found = _of_sources(trees, True, kong, passed, False)
+    return [Finding("error", "load", str(error), main, line), *_in_order(found)]
 
 
 def tell(plugin: Plugin) -> None:
@@ -91,17 +104,34 @@ def tell(plugin: Plugin) -> None:
         log.warning(f"{one.text} ({one.file}:{one.line})")
 
 
-def load_error(path: Path, error: PluginError) -> Finding:
-    """The finding for a plugin that cannot be loaded.
+def _of_sources(
+    trees: dict[Path, ast.Module],
+    has_fields: bool,
+    kong: Version | None,
+    passed: Collection[str],
+    at_load: bool,
+) -> list[Finding]:
+    """What a plugin's files show, the main file first."""
+    found = []
+    for number, (file, tree) in enumerate(trees.items()):
+        cls = plugin_class(tree) if number == 0 else None
+        told = list(class_findings(cls, has_fields)) if cls is not None else []
+        told += [*_of_uses(uses(tree), kong), *_of_environment(tree, passed, at_load)]
+        found += _findings(told, file)
+    return found
 
-    :param path: the file of its code.
-    :param error: why.
-    """
-    line = _line_of(path, error.__cause__) or _line_named(path, str(error))
-    return Finding("error", "load", str(error), path, line)
+
+def _findings(told: Iterable[Told], file: Path) -> list[Finding]:
+    return [Finding("warning", rule, text, file, line) for line, rule, text in told]
 
 
-def _of_whole(plugin: Plugin, tree: ast.Module | None, kong: Version | None) -> Iterator[Told]:
+def _in_order(found: list[Finding]) -> list[Finding]:
+    """Findings in the order of their files, as they come first, and of their lines."""
+    files = list(dict.fromkeys(one.file for one in found))
+    return sorted(found, key=lambda one: (files.index(one.file), one.line))
+
+
+def _of_plugin(plugin: Plugin, tree: ast.Module | None, kong: Version | None) -> Iterator[Told]:
     lines = _lines(tree)
     if not _VERSION.fullmatch(plugin.version):
         text = (
@@ -115,9 +145,6 @@ def _of_whole(plugin: Plugin, tree: ast.Module | None, kong: Version | None) -> 
     needed = remarks.needed_version(fields, kong) if kong is not None else None
     if needed:
         yield at, "kong", needed
-    cls = None if tree is None else plugin_class(tree)
-    if cls is not None:
-        yield from class_findings(cls, plugin.has_fields)
 
 
 def _of_uses(found: list[Use], kong: Version | None) -> Iterator[Told]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pluginserver.errors import PluginError
-from pluginserver.plugins.judge import Finding, judge, load_error
+from pluginserver.plugins.judge import Finding, judge, judge_broken
 from pluginserver.plugins.registry import Plugins
 from pluginserver.spec.functions import FUNCTIONS, LATER
 
@@ -275,10 +275,26 @@ def test_what_cannot_be_loaded_has_a_line(source: str, tmp_path: Path) -> None:
     plugins = Plugins([path], entry_points=False)
     plugins.load()
     (error,) = plugins.failures.values()
-    found = load_error(path, error)
+    found, *_ = judge_broken(path, error)
     assert (found.level, found.rule, found.line) == ("error", "load", ERRORS[source]), found
     plugins.close()
 
 
 def test_an_error_without_a_place_is_at_the_beginning(tmp_path: Path) -> None:
-    assert load_error(tmp_path / "none.py", PluginError("?")).line == 1
+    (found,) = judge_broken(tmp_path / "none.py", PluginError("?"))
+    assert found.line == 1
+
+
+def test_what_cannot_be_loaded_is_looked_at_too(tmp_path: Path) -> None:
+    path = tmp_path / "p.py"
+    path.write_text(
+        f"{HEAD}class Plugin:\n    message: str\n    def body_filter(self, kong):\n"
+        "        kong.requests\n"
+    )
+    plugins = Plugins([path], entry_points=False)
+    plugins.load()
+    (error,) = plugins.failures.values()
+    found = judge_broken(path, error)
+    told = [(one.level, one.rule, one.line) for one in found]
+    assert told == [("error", "load", 5), ("warning", "phase", 7), ("warning", "pdk", 8)]
+    plugins.close()
