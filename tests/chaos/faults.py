@@ -25,6 +25,9 @@ from support.commands import catches
 
 from .process import CALLBACK_TIMEOUT, Server
 
+TRIES: Final = 20
+"""How often a client tries to close its instance, while the server is ended and started again."""
+
 ABANDONED: Final = 40
 """Events that may be abandoned and not yet found at one time."""
 
@@ -64,15 +67,20 @@ class Target:
             number = client.start(plugin, config)
         try:
             yield number
-        except BaseException:
-            with suppress(OSError, Closed, Failed):
-                self._close(number)
-            raise
-        self._close(number)
+        finally:
+            self._close(number)
 
     def _close(self, number: int) -> None:
-        with self.client() as client:
-            client.call("plugin.CloseInstance", number)
+        """Close an instance, which may have gone with its process, or be the next one's by now."""
+        for _ in range(TRIES):
+            try:
+                with self.client() as client:
+                    client.call("plugin.CloseInstance", number)
+                return
+            except Failed:
+                return
+            except (OSError, Closed):
+                self.server.await_windows()
 
     def find(self, text: str) -> None:
         """Report something that the server did wrong."""
