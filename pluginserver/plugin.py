@@ -1,10 +1,6 @@
 """The old place of what is in :mod:`pluginserver.plugins.plugin` now."""
 
-from .plugins.plugin import (
-    PARTS,
-    OnError,
-    Plugin,
-    build,
-)
+from .plugins.plugin import PARTS, Plugin, build
+from .plugins.settings import OnError
 
 __all__ = ["PARTS", "OnError", "Plugin", "build"]

@@ -23,6 +23,7 @@ FLOORS: Final = (
     ("server", "supervisor", "deploy"),
     ("rpc",),
     ("plugins",),
+    ("compat",),
     ("pdk",),
     ("events",),
     ("runtime", "schema"),

@@ -23,6 +23,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final[dict[str, Command]] = {
     "dev": Command("pluginserver.dev", "run plugins behind a gateway of your own"),
+    "run": Command("pluginserver.cli.run", "run a plugin's file that serves itself"),
     "check": Command("pluginserver.cli.check", "judge plugins before Kong does"),
     "schema": Command("pluginserver.cli.schema", "print a plugin's schema, for Konnect"),
     "dump": Command("pluginserver.cli.write_dump", "describe a plugin into a file for Kong"),

@@ -18,11 +18,26 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from ..errors import PluginError
-from ..plugins.plugin import Plugin, Protocol
+from ..plugins.plugin import Plugin
 from ..plugins.registry import Plugins
+from ..plugins.settings import Protocol
+
+_kept: Final[list[int]] = []
+"""The real stdout's descriptor, when it was kept before there was a :class:`Stdout`."""
+
+
+def keep_stdout() -> None:
+    """Have what is written to stdout go to stderr from now on, except for the next dump.
+
+    For whoever runs plugin code before it is known what is dumped.
+    """
+    sys.stdout.flush()
+    _kept.append(os.dup(1))
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
 
 
 class Stdout:
@@ -32,10 +47,9 @@ class Stdout:
     """
 
     def __init__(self) -> None:
-        sys.stdout.flush()
-        self._stream = os.fdopen(os.dup(1), "wb", buffering=0)
-        os.dup2(2, 1)
-        sys.stdout = sys.stderr
+        if not _kept:
+            keep_stdout()
+        self._stream = os.fdopen(_kept.pop(), "wb", buffering=0)
 
     def __enter__(self) -> Stdout:
         return self

@@ -12,15 +12,31 @@ import contextlib
 import os
 import sys
 import time
-from typing import Final, NoReturn
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
 
 from .. import logs
+from ..errors import PluginServerError
 
 EXIT_TIME: Final = 2.0
 """Seconds that the interpreter gets to end by itself."""
 
 FLUSH_TIME: Final = 0.5
 """Seconds more for what is still to be written to the log."""
+
+
+def leave_after(action: Callable[..., None], *args: Any, **kwargs: Any) -> NoReturn:
+    """Do the last thing that the process does, and end it; what the user got wrong is a line."""
+    code = 0
+    open_standard_streams()
+    try:
+        action(*args, **kwargs)
+    except (PluginServerError, OSError) as error:
+        sys.stderr.write(f"pluginserver: {logs.one_line(str(error))}\n")
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    leave(code)
 
 
 def leave(code: int) -> NoReturn:

@@ -22,11 +22,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import logs
-from ..errors import PluginServerError
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import DISTRIBUTION, __version__
 from .commands import COMMANDS, told
-from .exit import leave, open_standard_streams
+from .exit import leave, leave_after
 from .flags import add_frozen, add_log, add_plugins, add_processes
 from .help import HelpFormatter
 
@@ -69,15 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         leave(_command(given[0], given[1:]))
     options = _parse(_parser(), given)
     if options.version:
-        _leave(_tell_version)
+        leave_after(_tell_version)
     if (
         options.dump_plugin_info is not None
         or options.dump_all_plugins
         or options.dump is not None
     ):
-        _leave(_dump, options)
+        leave_after(_dump, options)
     socket = options.socket or os.path.join(options.kong_prefix, SOCKET)
-    _leave(_serve, options, socket, partial(_of_directory, options))
+    leave_after(_serve, options, socket, partial(_of_directory, options))
 
 
 def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -95,22 +94,8 @@ def serve_itself(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     options = _parse(_plugin_parser(), sys.argv[1:] if arguments is None else arguments)
     if options.version:
-        _leave(_tell_version)
-    _leave(_dump_itself if options.dump else _serve_itself, options)
-
-
-def _leave(action: Callable[..., None], *args: Any, **kwargs: Any) -> NoReturn:
-    """Do the last thing that the process does, and end it."""
-    code = 0
-    open_standard_streams()
-    try:
-        action(*args, **kwargs)
-    except (PluginServerError, OSError) as error:
-        sys.stderr.write(f"pluginserver: {logs.one_line(str(error))}\n")
-        code = 1
-    except KeyboardInterrupt:
-        code = 130
-    leave(code)
+        leave_after(_tell_version)
+    leave_after(_dump_itself if options.dump else _serve_itself, options)
 
 
 def _tell_version() -> None:

@@ -20,8 +20,9 @@ from typing import Any, Final
 
 from ..errors import PluginServerError
 from ..logs import get_logger
-from ..plugins.plugin import Plugin, Protocol
+from ..plugins.plugin import Plugin
 from ..plugins.registry import Plugins
+from ..plugins.settings import Protocol
 from ..plugins.sources import digest
 
 KEY: Final = "SourceSHA256"

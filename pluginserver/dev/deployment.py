@@ -147,7 +147,7 @@ class Deployment:
             found.append(
                 Status(
                     plugin.name,
-                    plugin.version,
+                    plugin.version or "",
                     plugin.priority,
                     plugin.phases,
                     file.name,
@@ -201,7 +201,7 @@ class Deployment:
                 messages.append(Message(False, f"{name} is left out: {entry.error}"))
             elif kinds is not None:
                 off = "" if entry.binding else " (it is off)"
-                text = f"{kinds.get(name, 'configured')} {name} {plugin.version}{off}"
+                text = f"{kinds.get(name, 'configured')} {name} {plugin.version or ''}{off}"
                 messages.append(Message(True, text))
         unused = self._settings.unused(list(loaded))
         messages += [Message(False, text) for text in unused if text not in self._unused]

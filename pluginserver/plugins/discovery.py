@@ -42,6 +42,8 @@ _CLASS_NAMES: Final = (
     "request_timeout",
     "protocol",
     "round_trips",
+    "kong_pdk_style",
+    "lua_style",
     "Schema",
     "protocols",
     "no_consumer",

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 
 import attrs
 
+from ..compat.recognition import names_kong_pdk
 from ..errors import PluginError
 from ..logs import get_logger
 from ..spec import remarks
@@ -28,6 +29,7 @@ from ..spec.functions import FUNCTIONS, LATER
 from ..spec.phases import PHASES
 from .class_findings import Told, class_findings
 from .loader import main_file
+from .lua_style import lua_style_findings
 from .pdk_uses import KONG, Use, dotted, plugin_class, uses
 from .plugin import Plugin
 from .sources import source_files
@@ -77,11 +79,16 @@ def judge(
     trees = {file: _tree(file) for file in source_files(path)}
     main = main_file(path)
     found = _findings(_of_plugin(plugin, trees[main], kong), main)
-    return _in_order([*found, *_of_sources(trees, plugin.has_fields, kong, passed, at_load)])
+    theirs = plugin.lua_style is not None
+    look = Look(plugin.has_fields, theirs, kong, passed, at_load)
+    return _in_order([*found, *_of_sources(trees, look)])
 
 
 def judge_broken(
-    path: Path, error: PluginError, kong: Version | None = None, passed: Collection[str] = ()
+    path: Path,
+    error: PluginError,
+    kong: Version | None = None,
+    passed: Collection[str] = (),
 ) -> list[Finding]:
     """What is to be said of a plugin that cannot be loaded: why, and what its source shows besides.
 
@@ -93,7 +100,7 @@ def judge_broken(
     main = main_file(path)
     line = _line_of(main, error.__cause__) or _line_named(main, str(error))
     trees = {file: _tree(file) for file in source_files(path)}
-    found = _of_sources(trees, True, kong, passed, False)
+    found = _of_sources(trees, Look(True, names_kong_pdk(path), kong, passed, False))
     return [Finding("error", "load", str(error), main, line), *_in_order(found)]
 
 
@@ -104,19 +111,35 @@ def tell(plugin: Plugin) -> None:
         log.warning(f"{one.text} ({one.file}:{one.line})")
 
 
-def _of_sources(
-    trees: dict[Path, ast.Module],
-    has_fields: bool,
-    kong: Version | None,
-    passed: Collection[str],
-    at_load: bool,
-) -> list[Finding]:
+@attrs.frozen
+class Look:
+    """For what a plugin's source is looked at.
+
+    :param has_fields: whether its class is an attrs class.
+    :param theirs: whether it was written for kong-pdk, which sends whatever name it is asked for.
+    :param kong: see :func:`judge`.
+    :param passed: see :func:`judge`.
+    :param at_load: see :func:`judge`.
+    """
+
+    has_fields: bool
+    theirs: bool
+    kong: Version | None
+    passed: Collection[str]
+    at_load: bool
+
+
+def _of_sources(trees: dict[Path, ast.Module], look: Look) -> list[Finding]:
     """What a plugin's files show, the main file first."""
     found = []
     for number, (file, tree) in enumerate(trees.items()):
         cls = plugin_class(tree) if number == 0 else None
-        told = list(class_findings(cls, has_fields)) if cls is not None else []
-        told += [*_of_uses(uses(tree), kong), *_of_environment(tree, passed, at_load)]
+        told = list(lua_style_findings(tree, look.theirs))
+        if cls is not None:
+            told += class_findings(cls, look.has_fields or look.theirs)
+        if not look.theirs:
+            told += _of_uses(uses(tree), look.kong)
+        told += _of_environment(tree, look.passed, look.at_load)
         found += _findings(told, file)
     return found
 
@@ -133,7 +156,7 @@ def _in_order(found: list[Finding]) -> list[Finding]:
 
 def _of_plugin(plugin: Plugin, tree: ast.Module | None, kong: Version | None) -> Iterator[Told]:
     lines = _lines(tree)
-    if not _VERSION.fullmatch(plugin.version):
+    if plugin.version is not None and not _VERSION.fullmatch(plugin.version):
         text = (
             f"Kong 3 refuses the version {plugin.version!r:.60}: use three numbers, such as 1.0.0"
         )

@@ -12,6 +12,8 @@ Rules kept here:
 * while it runs its directory is first on the path, the shared modules of other directories and
   registries are out of sight, and its own are back;
 * shared modules whose file has changed are forgotten, all of their directory, before a file runs;
+* what imports ``kong_pdk`` finds our stand-ins from the first load on until the registry closes, unless the
+  real one is installed;
 * what the loading thread prints goes to stderr; other threads print where they did before;
 * files run from their source: no stale bytecode after a quick edit, nothing written beside them.
 """
@@ -34,6 +36,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..compat.standins import FINDER
 from ..logs import get_logger
 from .guard import unpatched
 
@@ -98,6 +101,7 @@ class Modules:
         :raises BaseException: whatever the code raises.
         """
         with self.window(path.parent):
+            FINDER.hold(self)
             name = f"{_PREFIX}_{next(_numbers)}_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}"
             file = str(main_file(path))
             spec = importlib.util.spec_from_file_location(
@@ -140,6 +144,7 @@ class Modules:
     def close(self) -> None:
         """Forget every module."""
         with LOADING:
+            FINDER.let_go(self)
             for module in list(self._own.values()):
                 self.forget(module)
             for directory, shared in self._shared.items():

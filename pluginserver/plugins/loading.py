@@ -17,16 +17,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from ..compat.dedicated import dedicated
+from ..compat.recognition import OURS, Manner, lua_style
 from ..errors import PluginError
 from ..spec.wording import describe_error, is_users_interrupt
 from .discovery import around, file_of
 from .loader import main_file
-from .plugin import PARTS, Plugin, build
+from .plugin import PARTS, THEIR_PARTS, Plugin, build
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-_WORD: Final = re.compile(rb"\bPlugin\b|import\s*\*")
+_WORD: Final = re.compile(rb"\bPlugin\b|import\s*\*|start_dedicated_server")
 
 
 class NotAPluginError(PluginError):
@@ -60,29 +62,39 @@ def validate_source(path: Path) -> None:
     """Look whether a file can be a plugin, without running it.
 
     :param path: a file, or a package's directory.
-    :raises NotAPluginError: when its source does not even hold the word ``Plugin``.
+    :raises NotAPluginError: when its source does not even hold the word ``Plugin``, or what starts one.
     """
     if not _WORD.search(main_file(path).read_bytes()):
         raise NotAPluginError(f"{path} is not a plugin: it defines no class Plugin")
 
 
-def plugin_in_file(module: ModuleType, path: Path) -> Plugin:
+def plugin_in_file(module: ModuleType, path: Path, manner: Manner = OURS) -> Plugin:
     """The plugin in a file that was run.
 
     :param module: what came of it.
     :param path: the file, or a package's directory.
+    :param manner: how plugins for kong-pdk are taken.
     :raises PluginError: when something is wrong with it.
     """
-    _validate_module(module, path)
-    return build(vars(module), path.stem, path, _modtime(path))
+    names: Mapping[str, Any] = vars(module)
+    name = path.stem
+    pairs = lua_style(names, path, manner)
+    if pairs is not None and "Plugin" not in names and not manner.always:
+        started = dedicated(path, names)
+        if started is not None:
+            names = {**names, **started}
+            name = names["name"]
+    _validate(names, path, pairs)
+    return build(names, name, path, _modtime(path), pairs)
 
 
 def plugin_in_object(
-    name: str, origin: ModuleType | type | EntryPoint
+    name: str, origin: ModuleType | type | EntryPoint, manner: Manner = OURS
 ) -> tuple[Plugin, Path | None, ModuleType | None]:
     """The plugin in what a program or an installed distribution names.
 
     :param name: what it is called unless it gives itself a name.
+    :param manner: how plugins for kong-pdk are taken.
     :returns: the plugin; its file, where only a module that was given has one; its module, if it is one.
     :raises PluginError: when something is wrong with it.
     """
@@ -96,19 +108,23 @@ def plugin_in_object(
         found = origin.load()
         label = f"the entry point {origin.name} = {origin.value}"
         path = None
+    file = file_of(found)
     if isinstance(found, ModuleType):
-        _validate_module(found, name)
         module: Mapping[str, Any] = vars(found)
+        pairs = lua_style(module, file, manner)
+        _validate(module, name, pairs)
     elif isinstance(found, type):
         module = around(found)
+        pairs = lua_style(module, file, manner)
     else:
         raise NotAPluginError(f"{label} is not a plugin: it must name a module or a class")
-    plugin = build(module, name, path or label, _modtime(file_of(found)))
+    plugin = build(module, name, path or label, _modtime(file), pairs)
     return plugin, path, found if isinstance(found, ModuleType) else None
 
 
-def _validate_module(module: ModuleType, called: object) -> None:
-    missing = [part for part in PARTS if not hasattr(module, part)]
+def _validate(module: Mapping[str, Any], called: object, pairs: bool | None) -> None:
+    parts = PARTS if pairs is None else THEIR_PARTS
+    missing = [part for part in parts if part not in module]
     if missing:
         raise NotAPluginError(
             f"{called} is not a plugin: it defines no {' and no '.join(missing)}"

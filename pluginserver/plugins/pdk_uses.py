@@ -115,7 +115,7 @@ def _in(nodes: list[ast.AST], names: dict[str, str], phases: frozenset[str]) -> 
         if not isinstance(node, ast.Attribute) or id(node) in inner:
             continue
         path = dotted(node, names)
-        if path is None or not isinstance(node.ctx, ast.Load):
+        if path is None:
             continue
         call = called.get(id(node))
         first = call.args[0] if call is not None and call.args else None

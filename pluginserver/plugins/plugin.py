@@ -6,7 +6,9 @@ Rules kept here:
   the thing: version, priority, handlers, constructor, schema;
 * an attrs class gets its configuration as fields; any other class gets it as a dict, or nothing when
   it has no constructor of its own;
-* a plugin never changes after it was loaded; a changed file makes a new one.
+* a plugin never changes after it was loaded; a changed file makes a new one;
+* one that was written for kong-pdk (:mod:`pluginserver.compat`) may lack version and priority, is called as
+  its file is, gets its configuration as a dict in any case, and no call of its ``close()``.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -29,18 +31,17 @@ from ..spec.limits import EXACT
 from ..spec.phases import PHASES
 from ..spec.secrets import concealed, masked, secrets_in
 from ..spec.wording import describe_error, is_users_interrupt
+from .settings import OnError, Protocol, RoundTrips, Threads, read_settings
 from .thread_ties import ThreadTies
 
 if TYPE_CHECKING:
     from ..schema.decode import Decoder
 
-OnError = Literal["close", "continue"]
-Threads = Literal["own", "shared"]
-Protocol = Literal["msgpack", "protobuf"]
-RoundTrips = Literal["fewer", "plain"]
-
 PARTS: Final = ("Plugin", "version", "priority")
 """What a module must define to be a plugin."""
+
+THEIR_PARTS: Final = ("Plugin",)
+"""What it must define to be one for kong-pdk."""
 
 _NAME: Final = re.compile(r"[\w-]+")
 
@@ -58,6 +59,8 @@ class Configured:
     """The schema of the configuration."""
     _values: dict[str, Any] | None
     """What a class that is not an attrs class was given."""
+    _may_close: bool = True
+    """Whether a method ``close()`` is what we call so."""
 
     def handlers(self) -> dict[str, Callable[[Any], Any]]:
         """The object's handlers, by phase; each takes ``kong``."""
@@ -65,8 +68,8 @@ class Configured:
 
     @property
     def closes(self) -> bool:
-        """Whether the object's class has a method ``close()``."""
-        return callable(getattr(type(self.object), "close", None))
+        """Whether the object's class has a method ``close()`` that is to be called."""
+        return self._may_close and callable(getattr(type(self.object), "close", None))
 
     def close(self) -> None:
         """Call the object's ``close()``; it raises whatever that raises."""
@@ -90,7 +93,7 @@ class Plugin:
     """What the server knows of one plugin; made by :func:`build`.
 
     :param name: its name in Kong.
-    :param version: such as ``"1.0.0"``.
+    :param version: such as ``"1.0.0"``; None for a plugin for kong-pdk that has none.
     :param priority: Kong runs plugins with a higher one first.
     :param phases: the phases that it has handlers for, in Kong's order.
     :param schema: the whole schema, ``{"name": ..., "fields": [{"config": ...}]}``.
@@ -99,6 +102,7 @@ class Plugin:
     :param protocol: what Kong is told to speak with it.
     :param threads: ``"own"`` or ``"shared"`` when the module says itself where its events run.
     :param round_trips: whether a callback that need not travel is spared, ``"fewer"``, or each one travels.
+    :param lua_style: for a plugin for kong-pdk, whether it takes answers in pairs; None for any other.
     :param modtime: when its file was changed, in seconds since 1970; 0 when it has none.
     :param load_time: when it was loaded, in seconds since 1970.
     :param source: the file or package's directory that it was loaded from, or the name of the module,
@@ -106,7 +110,7 @@ class Plugin:
     """
 
     name: str
-    version: str
+    version: str | None
     priority: int
     phases: tuple[str, ...]
     schema: dict[str, Any]
@@ -115,6 +119,7 @@ class Plugin:
     round_trips: RoundTrips
     request_timeout: float | None
     protocol: Protocol
+    lua_style: bool | None
     modtime: float
     load_time: float
     source: Path | str
@@ -159,12 +164,14 @@ class Plugin:
         values = read_object(config)
         secrets = secrets_in(self.record, values)
         try:
-            if attrs.has(self._cls):
+            if attrs.has(self._cls) and self.lua_style is None:
                 if not self._decoders:
                     self._decoders.append(Decoder(self._cls))
                 made = self._decoders[0].decode(values)
                 return Configured(made, self.phases, self.record, None)
-            return Configured(self._construct(values), self.phases, self.record, values)
+            may_close = self.lua_style is None
+            made = self._construct(values)
+            return Configured(made, self.phases, self.record, values, may_close)
         except ConfigError as error:
             text = concealed(str(error), secrets)
             if text is None:
@@ -183,39 +190,40 @@ class Plugin:
 
 
 def build(
-    module: Mapping[str, Any], default_name: str, source: Path | str, modtime: float = 0.0
+    module: Mapping[str, Any],
+    default_name: str,
+    source: Path | str,
+    modtime: float = 0.0,
+    lua_style: bool | None = None,
 ) -> Plugin:
     """Make a plugin of what a module defines, and judge it.
 
     :param module: the module's names: ``Plugin``, ``version``, ``priority``, and if wanted ``name``,
         ``Schema``, ``on_error``, ``threads``, ``request_timeout``, ``protocol``, ``round_trips`` and what
         :func:`~pluginserver.schema.plugin_schema` takes.
-    :param default_name: its name when the module gives none.
+    :param default_name: its name when the module gives none; for kong-pdk in any case.
     :param source: where it comes from.
     :param modtime: when its file was changed.
+    :param lua_style: see :class:`Plugin`.
     :raises PluginError: when something is wrong with it; the text names it.
     """
-    name = module.get("name", default_name)
+    theirs = lua_style is not None
+    name = default_name if theirs else module.get("name", default_name)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise PluginError(
             f"the plugin in {source} has the name {name!r}: use a string of letters, digits, dashes "
             "and underscores, which are what Kong's pluginserver_names can hold"
         )
     try:
-        cls = _class(module.get("Plugin"))
+        cls = _class(module.get("Plugin"), theirs)
         return Plugin(
             name=name,
-            version=_version(module.get("version")),
-            priority=_priority(module.get("priority")),
-            phases=_phases(cls),
-            schema=_schema(name, cls, module),
-            on_error=_one_of("on_error", module.get("on_error", "close"), "close", "continue"),
-            threads=_threads(module.get("threads")),
-            round_trips=_one_of(
-                "round_trips", module.get("round_trips", "fewer"), "fewer", "plain"
-            ),
-            request_timeout=_request_timeout(module.get("request_timeout")),
-            protocol=_one_of("protocol", module.get("protocol", "msgpack"), "msgpack", "protobuf"),
+            version=_version(module.get("version"), theirs),
+            priority=_priority(module.get("priority", 0)),
+            phases=_phases(cls, theirs),
+            schema=_their_schema(name, module) if theirs else _schema(name, cls, module),
+            **read_settings(module, name, theirs),
+            lua_style=lua_style,
             modtime=modtime,
             load_time=time.time(),
             source=source,
@@ -225,12 +233,12 @@ def build(
         raise type(error)(f"plugin {name} ({source}): {error}") from error.__cause__
 
 
-def _class(cls: Any) -> type:
+def _class(cls: Any, theirs: bool) -> type:
     if not isinstance(cls, type):
         raise PluginError(f"Plugin must be a class, got {cls!r:.60}")
-    if attrs.has(cls):
+    if attrs.has(cls) and not theirs:
         return cls
-    if hasattr(cls, "__dataclass_fields__"):
+    if hasattr(cls, "__dataclass_fields__") and not theirs:
         raise PluginError("Plugin is a dataclass: decorate it with attrs.define instead")
     if _has_constructor(cls):
         try:
@@ -247,7 +255,9 @@ def _has_constructor(cls: type) -> bool:
     return any("__init__" in vars(base) or "__new__" in vars(base) for base in cls.__mro__[:-1])
 
 
-def _version(version: Any) -> str:
+def _version(version: Any, theirs: bool) -> str | None:
+    if version is None and theirs:
+        return None
     if not isinstance(version, str):
         raise PluginError(f'version must be a string such as "1.0.0", got {version!r:.60}')
     return version
@@ -259,29 +269,10 @@ def _priority(priority: Any) -> int:
     return priority
 
 
-def _one_of(name: str, value: Any, *choices: str) -> Any:
-    """A value that is one of two texts."""
-    if value not in choices:
-        allowed = " or ".join(f'"{choice}"' for choice in choices)
-        raise PluginError(f"{name} must be {allowed}, got {value!r:.60}")
-    return value
-
-
-def _threads(threads: Any) -> Threads | None:
-    return None if threads is None else cast(Threads, _one_of("threads", threads, "own", "shared"))
-
-
-def _request_timeout(seconds: Any) -> float | None:
-    if seconds is not None and (
-        type(seconds) not in (int, float) or not 0 < seconds < float("inf")
-    ):
-        raise PluginError(f"request_timeout must be a number of seconds, got {seconds!r:.60}")
-    return cast("float | None", seconds)
-
-
-def _phases(cls: type) -> tuple[str, ...]:
+def _phases(cls: type, theirs: bool) -> tuple[str, ...]:
     phases = tuple(phase for phase in PHASES if getattr(cls, phase, None) is not None)
-    fields = {field.name for field in attrs.fields(cls)} if attrs.has(cls) else set()
+    ours = attrs.has(cls) and not theirs
+    fields = {field.name for field in attrs.fields(cls)} if ours else set()
     for phase in PHASES:
         if phase in fields:
             raise PluginError(
@@ -331,6 +322,16 @@ def _schema(name: str, cls: type, module: Mapping[str, Any]) -> dict[str, Any]:
     if attrs.has(cls):
         hide_secrets(cls, schema["fields"][0]["config"])
     _remark(name, schema["fields"], inferred=given is None)
+    return schema
+
+
+def _their_schema(name: str, module: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of a plugin for kong-pdk, where no other name of a module means anything for it."""
+    try:
+        schema = plugin_schema(name, module.get("Schema") or (), {})
+    except TypeError as error:
+        raise SchemaError(f"{error}: use what JSON can hold") from error
+    _remark(name, schema["fields"], inferred=False)
     return schema
 
 

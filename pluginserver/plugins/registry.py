@@ -31,6 +31,8 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from ..compat.recognition import OURS, Manner
+from ..compat.standins import tell_both_installed
 from ..errors import PluginError, UnknownPluginError
 from ..logs import get_logger
 from .discovery import Candidate, Source, installed, named, scan
@@ -75,6 +77,7 @@ class Plugins:
     :param directory: the plugins directory.
     :param entry_points: whether installed distributions are asked.
     :param only: the names of the plugins that it gives out; all when empty.
+    :param manner: how plugins for kong-pdk are taken.
     :raises PluginError: when the directory is none.
     """
 
@@ -84,7 +87,9 @@ class Plugins:
         directory: str | os.PathLike[str] | None = None,
         entry_points: bool = True,
         only: Collection[str] = (),
+        manner: Manner = OURS,
     ) -> None:
+        self._manner = manner
         self._sources = list(sources)
         self._directory = None if directory is None else _directory(directory)
         self._entry_points = entry_points
@@ -284,7 +289,7 @@ class Plugins:
             validate_source(path)
             validate_unpatching(path, main_file(path))
             with self._modules.load(path) as module:
-                plugin = plugin_in_file(module, path)
+                plugin = plugin_in_file(module, path, self._manner)
                 self._register(plugin, path, module)
         tell(plugin)
         return plugin
@@ -292,7 +297,7 @@ class Plugins:
     def _load_object(self, name: str, origin: ModuleType | type | EntryPoint) -> None:
         with loading_errors(f"the plugin {name}"):
             with unpatched(f"the plugin {name}"):
-                plugin, path, module = plugin_in_object(name, origin)
+                plugin, path, module = plugin_in_object(name, origin, self._manner)
             if path is not None:
                 validate_unpatching(path, main_file(path))
             self._register(plugin, path, module)
@@ -307,6 +312,8 @@ class Plugins:
                 f"the name {plugin.name} is used twice, by {first.source} and by {plugin.source}: "
                 "the first stays; give one of them another name"
             )
+        if plugin.lua_style is not None:
+            tell_both_installed()
         plugins = {
             name: other
             for name, other in self._plugins.items()

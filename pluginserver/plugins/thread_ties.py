@@ -27,8 +27,13 @@ from typing import Any, Final
 
 from .syntax import Import, Look, deep_tie, look, look_at
 
-REVIEWED: Final = frozenset({"pluginserver", "attr", "attrs", "structlog", "msgpack", "greenlet"})
-"""Packages that use thread-locals or thread numbers, if at all, within a call, never across a callback."""
+REVIEWED: Final = frozenset(
+    {"pluginserver", "attr", "attrs", "structlog", "msgpack", "greenlet", "kong_pdk"}
+)
+"""Packages that use thread-locals or thread numbers, if at all, within a call, never across a callback.
+
+Of kong_pdk a plugin gets no more than descriptions of functions and classes of errors.
+"""
 
 _NAMELESS: Final = frozenset({"<string>", "<stdin>"})
 """What Python calls all source that has no name: what is known by it may be somebody else's."""

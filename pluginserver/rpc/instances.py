@@ -30,6 +30,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
+from ..compat.proxies import kong_for
 from ..errors import ConfigError, InstanceError, RPCError
 from ..events.event import Event, Handler
 from ..logs import get_logger
@@ -188,7 +189,7 @@ class Instances:
                 fail_open=code.on_error == "continue",
                 request_timeout=code.request_timeout,
                 placement=placement,
-                argument=kong,
+                argument=kong if code.lua_style is None else kong_for(code.lua_style),
                 habits=habits,
             )
         return handlers

@@ -142,7 +142,7 @@ def test_a_frozen_process_is_killed_and_the_next_start_tells_where_the_stacks_ar
     (report,) = prefix.glob("s-frozen-*")
     assert str(report) in line
     stacks = report.read_text()
-    assert "froze.py" in stacks and "in _leave" in stacks, "not every thread's"
+    assert "froze.py" in stacks and "in leave_after" in stacks, "not every thread's"
     threads = re.findall("hread (0x[0-9a-f]+)", stacks)
     assert len(threads) == len(set(threads)), "more than once"
     with serving(plugins, prefix) as server:

@@ -45,9 +45,8 @@ def stop(process: int) -> None:
 def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
     """Run Python with ``arguments`` to its end."""
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, timeout=TIMEOUT, env=environment(), **options
-    )
+    options.setdefault("env", environment())
+    return subprocess.run(command, capture_output=True, timeout=TIMEOUT, **options)
 
 
 class Running:
