@@ -23,7 +23,7 @@ from ..logs import get_logger
 from ..plugins.plugin import Plugin
 from ..plugins.registry import Plugins
 from ..plugins.settings import Protocol
-from ..plugins.sources import digest
+from ..plugins.source_files import digest
 
 KEY: Final = "SourceSHA256"
 """The key of an entry that Kong ignores."""

@@ -32,7 +32,7 @@ from .loader import main_file
 from .lua_style import lua_style_findings
 from .pdk_uses import KONG, Use, dotted, plugin_class, uses
 from .plugin import Plugin
-from .sources import source_files
+from .source_files import source_files
 
 Version = tuple[int, int]
 

@@ -11,7 +11,7 @@ from support.commands import MODULE, run, running
 from pluginserver.deploy.dumps import KEY, stale, write
 from pluginserver.errors import PluginServerError
 from pluginserver.plugins.registry import Plugins
-from pluginserver.plugins.sources import digest, source_files
+from pluginserver.plugins.source_files import digest, source_files
 
 PLUGIN = """
 import helper
