@@ -28,9 +28,12 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from . import logs
+from .events.about import about
 from .events.event import Event
+from .events.wrapping import wrapping
 from .plugins.refresh import follow_files
 from .plugins.registry import Change, Plugins
+from .plugins.sources import registry_of
 from .rpc.background import Background
 from .rpc.calls import Context
 from .rpc.clients import Clients
@@ -39,7 +42,7 @@ from .rpc.housekeeping import Housekeeping
 from .rpc.instances import Instances
 from .rpc.methods import Methods
 from .rpc.protocols import Unknown
-from .rpc.report import stacks, status
+from .rpc.report import figures, stacks, status, versions
 from .rpc.succession import Succession
 from .rpc.trust import fixed_directory, warn_of_others
 from .runtime.access import AllowedUsers
@@ -100,7 +103,7 @@ class PluginServer(WatchedListener):
     ) -> None:
         self.options = Options(**options)
         self._closes_plugins = not isinstance(plugins, Plugins)
-        self.plugins = _registry(plugins, plugins_directory, entry_points)
+        self.plugins = registry_of(plugins, plugins_directory, entry_points)
         self._digest = logs.ErrorDigest()
         self._on_error = on_error
         self._name = f"pluginserver-{next(_numbers)}"
@@ -118,6 +121,10 @@ class PluginServer(WatchedListener):
         self._methods: Methods
         self._housekeeping: Housekeeping
         self._background: Background
+        self.whole: Callable[[Callable[[dict[str, Any]], None]], None] = lambda answer: answer(
+            self.figures()
+        )
+        """Gives the figures of all processes that serve the socket to its argument, once, on any thread."""
         self._reloading = threading.Lock()
         self._descriptors = Descriptors({})
         self._allowed = AllowedUsers(self.options.allow_user)
@@ -164,7 +171,13 @@ class PluginServer(WatchedListener):
             self._descriptors = self._open_descriptors()
             self._started = True
         begun = "serving" if self.handed else "listening"
-        _log.info(begun, socket=str(self.socket_path), plugins=self.plugins.names())
+        _log.info(
+            begun,
+            **versions(),
+            process=os.getpid(),
+            socket=str(self.socket_path),
+            plugins={one.name: one.version for one in self.plugins.all()},
+        )
         warn_of_others(self.socket_path.parent, self.plugins.directory)
 
     def _make(self, undo: contextlib.ExitStack) -> None:
@@ -176,7 +189,9 @@ class PluginServer(WatchedListener):
         undo.callback(self._pool.close)
         self._background = Background(lambda errand: self._pool.submit(errand, monotonic()))
         plain = self.options.round_trips == "plain"
-        self._instances = Instances(self._failed, self._background, self.options.replace, plain)
+        self._instances = Instances(
+            self._failed, self._background, self.options.replace, plain, wrapping(self.options)
+        )
         clients = Clients(self._pool.watch)
         self._housekeeping = Housekeeping(
             self._instances, clients, self.options.instance_timeout, self._pool.counts
@@ -188,6 +203,7 @@ class PluginServer(WatchedListener):
             clients=clients,
             fixed_directory=fixed_directory(self.options, self.handed),
         )
+        self._methods.figures = lambda answer: self.whole(answer)
         self._clock = Clock(self._pool, f"{self._name}-clock", self._from_time_to_time)
         self._succession.take(self.plugins, self._instances, clients)
 
@@ -274,6 +290,13 @@ class PluginServer(WatchedListener):
         """What there is: plugins, instances, events, threads, placements, counts; while it serves."""
         return status(self.plugins, self._instances, self._pool) if self._started else {}
 
+    def figures(self) -> dict[str, Any]:
+        """What has been counted since the start, as :func:`~.rpc.report.figures` has it; while it serves."""
+        if not self._started:
+            return {}
+        ready = not self._succession.told_to_stop.is_set()
+        return figures(self.plugins, self._instances, self._pool, ready)
+
     def log_status(self) -> None:
         """Write :meth:`status` to the log."""
         if self._started:
@@ -326,20 +349,14 @@ class PluginServer(WatchedListener):
 
     def _failed(self, event: Event, error: BaseException) -> None:
         """Tell whoever wants to know what a handler raised."""
-        handler = event.handler
-        about: dict[str, Any] = {
-            "plugin": handler.plugin,
-            "phase": handler.phase,
-            "instance": handler.instance_id,
-            "event": event.id,
-        }
+        fields = about(event)
         if self._on_error is None:
-            self._digest.report(error, **about)
+            self._digest.report(error, **fields)
             return
         try:
             self._on_error(event, error)
         except Exception as failure:
-            _log.error("on_error failed", exc_info=failure, **about)
+            _log.error("on_error failed", exc_info=failure, **fields)
 
     def _from_time_to_time(self) -> float | None:
         """What the clock has done for us; returns in how many seconds again at the latest."""
@@ -376,25 +393,6 @@ class PluginServer(WatchedListener):
 
 def _worker(pool: ThreadPool[Context], name: str, group: str) -> Worker[Context]:
     return Worker(pool, name, group, Context())
-
-
-def _registry(
-    plugins: Plugins | Sequence[str | os.PathLike[str] | ModuleType | type],
-    directory: str | os.PathLike[str] | None,
-    entry_points: bool,
-) -> Plugins:
-    """The registry that was given, or one of the sources that were.
-
-    :raises ValueError: for both.
-    """
-    if not isinstance(plugins, Plugins):
-        place = None if directory is None else Path(directory)
-        return Plugins(plugins, directory=place, entry_points=entry_points)
-    if directory is not None or entry_points:
-        raise ValueError(
-            "a registry knows its own sources: give no plugins_directory or entry_points"
-        )
-    return plugins
 
 
 PluginServer.__doc__ = documented(PluginServer.__doc__)

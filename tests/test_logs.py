@@ -15,6 +15,7 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -217,7 +218,8 @@ def test_a_record_is_one_line_whatever_is_in_it(stderr: Stderr, format: logs.For
     error = boom("first\nsecond\u2028third")
     logs.get_logger(bound="x\ry").error("a\nb", field="c\n\n d", odd=object(), exc_info=error)
     assert len(stderr.text.splitlines()) == 1
-    for part in ("a | b", "c | d", "x | y", "first | second | third", "test_logs.py"):
+    kept = "first | second | third" if format == "console" else r"first\nsecond\u2028third"
+    for part in ("a | b", "c | d", "x | y", kept, "test_logs.py"):
         assert part in stderr.text
 
 
@@ -300,6 +302,61 @@ def test_adopt_takes_on_everything_else(stderr: Stderr) -> None:
     assert told[6]["level"] == "critical"
     assert told[6]["traceback"].endswith("ValueError: in main")
     assert len(told) == 7
+
+
+def test_what_a_handler_logs_says_for_which_event(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    logs.adopt(lambda: {"plugin": "p", "event": 7})
+    logging.getLogger("a.plugin").info("theirs")
+    structlog.get_logger().info("structured", plugin="mine")
+    first, second = stderr.records
+    assert (first["message"], first["plugin"], first["event"]) == ("theirs", "p", 7)
+    assert (second["message"], second["plugin"], second["event"]) == ("structured", "mine", 7)
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A module in a directory of libraries, whose ``say`` logs under a name."""
+    from pluginserver.logs import adopted
+
+    monkeypatch.setattr(adopted, "LIBRARIES", (f"{tmp_path}/",))
+    names: dict[str, Any] = {}
+    source = "import logging\ndef say(name, level, text): logging.getLogger(name).log(level, text)"
+    exec(compile(source, f"{tmp_path}/httpy.py", "exec"), names)
+    yield names["say"]
+    for name in ("httpy", "httpy.client"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+def test_a_library_is_silent_below_warning(stderr: Stderr, library: Any) -> None:
+    logs.configure("info", "json")
+    logs.adopt(is_ours=lambda name: name.startswith("plugin_package"))
+    library("httpy.client", logging.INFO, "GET /?key=secret")
+    library("httpy.client", logging.WARNING, "no answer")
+    library("plugin_package.x", logging.INFO, "an installed plugin")
+    logging.getLogger("a.plugin").info("a plugin")
+    told = [record["message"] for record in stderr.records]
+    assert told == ["no answer", "an installed plugin", "a plugin"]
+
+
+@pytest.mark.parametrize("name", ["httpy", "httpy.client"])
+def test_a_library_is_heard_when_it_was_given_a_level(
+    name: str, stderr: Stderr, library: Any
+) -> None:
+    logs.configure("info", "json")
+    logs.adopt()
+    logging.getLogger(name).setLevel(logging.INFO)
+    library("httpy.client", logging.INFO, "wanted")
+    assert [record["message"] for record in stderr.records] == ["wanted"]
+
+
+def test_a_traceback_keeps_its_lines_in_json_and_not_on_a_console(stderr: Stderr) -> None:
+    logs.configure("info", "json")
+    logs.get_logger().error("it failed", exc_info=boom("no"))
+    (record,) = stderr.records
+    lines = record["traceback"].split("\n")
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-1] == "ValueError: no"
 
 
 def _unraisable(error: Exception) -> Any:
@@ -661,8 +718,8 @@ def test_the_digest_logs_an_error_once_with_all_that_is_known(stderr: Stderr) ->
     first, second = stderr.records
     del first["timestamp"]
     traceback = first.pop("traceback")
-    assert traceback.startswith("File ")
-    assert traceback.endswith("ValueError: no | 0")
+    assert traceback.startswith("Traceback (most recent call last):\n  File ")
+    assert traceback.endswith("ValueError: no\n0")
     assert first == {
         "level": "error",
         "message": "the handler failed: ValueError: no | 0",

@@ -29,6 +29,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "dump": Command("pluginserver.cli.write_dump", "describe a plugin into a file for Kong"),
     "kong-conf": Command("pluginserver.cli.kong_conf", "print the lines for Kong's configuration"),
     "install": Command("pluginserver.cli.install", "write a launcher: Kong needs a name alone"),
+    "status": Command("pluginserver.cli.status", "tell what a running server does"),
 }
 """The sub-commands by their names."""
 

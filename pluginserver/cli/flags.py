@@ -14,10 +14,13 @@ import contextlib
 import math
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .. import logs
 from ..version import DISTRIBUTION
+
+if TYPE_CHECKING:
+    from ..telemetry.address import Address
 
 FROZEN_TIMEOUT: Final = 30.0
 """Half of the minute that Kong gives a request: nobody waits any more for what was running."""
@@ -124,6 +127,26 @@ def _backlog(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 up")
     return int(text)
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add ``-metrics``."""
+    parser.add_argument(
+        "--metrics",
+        metavar="ADDRESS",
+        type=_address,
+        help="serve metrics for Prometheus, /health and /ready on PORT, HOST:PORT or unix:PATH; needs the"
+        f" extra {DISTRIBUTION}[metrics]; default: nowhere",
+    )
+
+
+def _address(text: str) -> Address:
+    from ..telemetry.address import Address  # a dump is to import no sockets
+
+    try:
+        return Address.read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def add_frozen(parser: argparse.ArgumentParser) -> None:

@@ -26,7 +26,7 @@ from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import DISTRIBUTION, __version__
 from .commands import COMMANDS, told
 from .exit import leave, leave_after
-from .flags import add_frozen, add_log, add_plugins, add_processes
+from .flags import add_frozen, add_log, add_metrics, add_plugins, add_processes
 from .help import HelpFormatter
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ PROTOCOLS: Final = ("msgpack", "protobuf")
 LISTS: Final = {"allow_user": "USER"}
 """Those that may be given more than once, and what stands for one value."""
 
-SWITCHES: Final = ("fixed_plugins_directory",)
+SWITCHES: Final = ("fixed_plugins_directory", "report_cost", "otel")
 """Those that have no value."""
 
 
@@ -186,9 +186,7 @@ def _serve(
     from .member import serve_as_member
     from .serve import Settings, kind_of_server, serve
 
-    settings = Settings(
-        frozen_timeout=options.frozen_timeout, crash_directory=options.crash_directory
-    )
+    settings = Settings.of(options, None if heritage is None else heritage.place)
     kind = kind_of_server(watching=getattr(options, "watch", False))
     server = kind(socket, plugins(), watch_parent=heritage is None, **chosen)
     if heritage is None:
@@ -283,6 +281,7 @@ def _common(
     _add_options(parser)
     add_frozen(parser)
     add_log(parser)
+    add_metrics(parser)
 
 
 def _add_options(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ Rules kept here:
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import socket
 import threading
@@ -27,6 +28,9 @@ from .serve import Settings, serve, stop_time
 
 PATIENCE: Final = 86_400.0
 """Seconds to wait for the next word of the supervisor, before waiting again."""
+
+OPEN: Final = 32
+"""Questions to the supervisor that may wait for answers; with more, this process answers for itself."""
 
 _log: Final = logs.get_logger()
 
@@ -56,11 +60,17 @@ class _Led:
             "bound": self._note_bound,
             "reload": lambda: self._beside(self._reload),
             "status": lambda: self._beside(self._status),
+            "figures": lambda question: self._tell("figures", question, server.figures()),
+            "whole": self._whole,
             "stacks": lambda: self._beside(server.log_stacks),
             "stop": self._stop,
             "hand over": self._hand_over,
             "commit": self._commit,
         }
+        self._surveys: dict[int, Callable[[dict[str, Any]], None]] = {}
+        """Who waits for the figures of all processes."""
+        self._numbers = itertools.count(1)
+        server.whole = self._survey
         server.succession.pass_on = self._pass_on
         if heritage.predecessor is not None:
             server.succession.predecessor = _given(heritage.predecessor)
@@ -114,6 +124,23 @@ class _Led:
 
     def _status(self) -> None:
         self._tell("status", self._server.status())
+
+    def _survey(self, answer: Callable[[dict[str, Any]], None]) -> None:
+        """Ask the supervisor for the figures of all processes; from any thread."""
+        if len(self._surveys) >= OPEN:  # the supervisor hangs
+            answer(self._server.figures())
+            return
+        number = next(self._numbers)
+        self._surveys[number] = answer
+        try:
+            self._link.send("survey", number)
+        except LinkError:  # the supervisor is gone
+            self._whole(number, self._server.figures())
+
+    def _whole(self, number: int, figures: dict[str, Any]) -> None:
+        answer = self._surveys.pop(number, None)
+        if answer is not None:
+            answer(figures)
 
     def _pass_on(self, asking: Detached, message_id: int, argument: Any) -> None:
         """Give the supervisor who asks to take over."""

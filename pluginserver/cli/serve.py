@@ -13,9 +13,13 @@ Rules kept here:
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +27,12 @@ import attrs
 
 from .. import logs
 from ..errors import PluginServerError
+from ..events.about import running
 from ..runtime.frozen import Watcher, tell_reports
 from ..runtime.options import Options
 from ..runtime.systemd import Systemd
 from ..server import PluginServer
+from ..telemetry.address import Address
 from ..version import DISTRIBUTION
 from .allocator import give_back_large_blocks
 from .exit import end_within, leave_at_once
@@ -44,10 +50,32 @@ class Settings:
 
     :param frozen_timeout: seconds without a sign of life after which the process is killed; 0 for never.
     :param crash_directory: where the stacks are written then; None for the socket's directory.
+    :param metrics: where metrics are served; None for nowhere.
     """
 
     frozen_timeout: float
     crash_directory: str | None
+    metrics: Address | None = None
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, place: int | None) -> Settings:
+        """What a command line says.
+
+        :param place: which one of several processes it is for, of which the first serves the metrics; None
+            for one that is alone.
+        :raises PluginServerError: when what it asks for is not installed.
+        """
+        metrics = options.metrics if place in (None, 1) else None
+        if metrics is not None and find_spec("prometheus_client") is None:
+            raise PluginServerError(
+                "-metrics needs prometheus_client, which is not installed:"
+                f" run pip install '{DISTRIBUTION}[metrics]'"
+            )
+        return cls(
+            frozen_timeout=options.frozen_timeout,
+            crash_directory=options.crash_directory,
+            metrics=metrics,
+        )
 
 
 def serve(
@@ -72,13 +100,13 @@ def serve(
     directory = Path(settings.crash_directory or server.socket_path.parent)
     tell_reports(directory, server.socket_path.name)
     watcher = _watch(settings, directory, server.socket_path.name)
-    logs.adopt()
+    logs.adopt(running, partial(_is_plugins, server))
     logs.adopt_output()
     signals = _signals(server, systemd)
     if watcher is not None:
         watcher.start()
     begun()
-    with server:
+    with _tracing(server), server, _exporting(server, settings.metrics):
         signals.check()
         started()
         systemd.ready()
@@ -114,6 +142,44 @@ def kind_of_server(watching: bool) -> type[PluginServer]:
 def stop_time(options: Options) -> float:
     """Seconds in which a server has ended that was told to."""
     return options.linger + 2 * options.grace + STOP_TIME
+
+
+def _tracing(server: PluginServer) -> contextlib.AbstractContextManager[object]:
+    """Sends spans, where that is wanted.
+
+    :raises PluginServerError: when what that needs is not installed.
+    """
+    if not server.options.otel:
+        return contextlib.nullcontext()
+    try:
+        from ..telemetry.spans import exporting_spans
+    except ModuleNotFoundError as error:
+        raise PluginServerError(
+            f"-otel needs {error.name}, which is not installed: run pip install '{DISTRIBUTION}[otel]'"
+        ) from None
+    return exporting_spans()
+
+
+def _is_plugins(server: PluginServer, logger: str) -> bool:
+    """Whether a logger has the name of a plugin's module or package."""
+    return logger.partition(".")[0] in {one.package for one in server.plugins.all()}
+
+
+def _exporting(
+    server: PluginServer, address: Address | None
+) -> contextlib.AbstractContextManager[object]:
+    """Serves metrics, where that is wanted."""
+    if address is None:
+        return contextlib.nullcontext()
+    from ..telemetry.exporter import Exporter
+
+    return Exporter(
+        address,
+        lambda answer: server.whole(answer),
+        lambda: server.failure is None,
+        server.succession.took_over,
+        lambda: server.succession.handed_over,
+    )
 
 
 def _watch(settings: Settings, directory: Path, name: str) -> Watcher | None:

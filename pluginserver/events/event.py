@@ -24,7 +24,7 @@ Rules kept here:
   the handler swallows it;
 * once an event has ended, every further PDK call raises and sends nothing;
 * whatever a handler raises ends its own event only, and the request fails closed where its phase
-  lets Kong answer the client (:data:`ANSWERING`), unless the plugin chose to go on.
+  lets Kong answer the client (:meth:`Handler.refusal`), unless the plugin chose to go on.
 """
 
 from __future__ import annotations
@@ -35,110 +35,22 @@ from typing import Any
 from greenlet import GreenletExit, getcurrent, greenlet
 
 from ..errors import ForeignSwitchError, PDKError
-from ..logs import Repeats
 from ..runtime.interrupts import Cancelled
 from ..runtime.requests import Task
-from ..spec.functions import FORBIDDEN, PATIENT
-from ..spec.phases import ANSWERING
-from .habits import Habits
+from ..spec.functions import PATIENT
+from .handler import Handler
 from .masked import masked_exception
 from .outcome import (
     AFTER,
-    ERROR,
-    EXIT,
     FOREIGN,
     LOG_ERROR,
     MASKED,
     RETURNED,
-    UNEXPECTED,
     Out,
     Outcome,
     Unwind,
     summary,
 )
-from .placement import Placement
-
-
-class Handler:
-    """One phase handler of one instance: what all of its events have in common.
-
-    :param plugin: the plugin's name, for messages.
-    :param instance_id: the instance that the handler belongs to.
-    :param phase: one of :data:`PHASES`.
-    :param call: called in a runner.
-    :param failed: told of an exception that the handler raised, before Kong is, on the event's thread.
-    :param fail_open: let the request go on after such an exception.
-    :param request_timeout: seconds after which a request is refused; None for the server's own.
-    :param placement: where its events run; shared by all instances of a plugin.
-    :param argument: what it is called with.
-    :param habits: what its events are used to read, shared alike; None to send every call (:mod:`.trips`).
-    """
-
-    __slots__ = (
-        "argument",
-        "call",
-        "closed",
-        "events",
-        "fail_open",
-        "failed",
-        "forbidden",
-        "habits",
-        "instance_id",
-        "phase",
-        "placement",
-        "plugin",
-        "refusals",
-        "request_timeout",
-        "used",
-    )
-
-    def __init__(
-        self,
-        plugin: str,
-        instance_id: int,
-        phase: str,
-        call: Callable[[Any], object],
-        failed: Callable[[Event, BaseException], None],
-        fail_open: bool = False,
-        placement: Placement | None = None,
-        request_timeout: float | None = None,
-        argument: object = None,
-        habits: Habits | None = None,
-    ) -> None:
-        self.plugin = plugin
-        self.instance_id = instance_id
-        self.phase = phase
-        self.call = call
-        self.argument = argument
-        self.failed = failed
-        self.fail_open = fail_open
-        self.forbidden = FORBIDDEN[phase]
-        self.placement = placement or Placement()
-        self.request_timeout = request_timeout
-        self.habits = habits
-        self.events: dict[Event, None] = {}
-        """Its events that are not over; who begins one puts it in."""
-        self.closed = False
-        """Whether no event may begin any more; stored before ``events`` is looked at, and looked at after an
-        event was put in: of two threads at least one sees what the other did."""
-        self.used = False
-        """Whether an event has begun since somebody looked."""
-        self.refusals = Repeats()
-        """Why events were refused, so that each reason is logged once a minute."""
-
-    def refusal(self, text: str, how: str = "refused") -> Outcome:
-        """How an event ends that came to no good end of its own; ``text`` says why.
-
-        Kong makes the response itself where it can: in the format that the client accepts, and with the
-        request's id.
-        """
-        if self.fail_open:
-            return Outcome(how=how)
-        if self.phase == "preread":
-            return Outcome((EXIT, UNEXPECTED), how=how)
-        if self.phase in ANSWERING:
-            return Outcome((ERROR, (500,)), how=how)
-        return Outcome(error=text, how=how)
 
 
 class Event(Task):
@@ -150,7 +62,7 @@ class Event(Task):
     """
 
     __slots__ = (
-        *("_ended", "asked", "forbidden", "habits", "handler"),
+        *("_ended", "forbidden", "habits", "handler"),
         *("outcome", "runner", "trips", "unsent"),
     )
 
@@ -168,11 +80,12 @@ class Event(Task):
         self.since = 0.0
         self.slow = False
         self.raised = None
+        self.asked = ""
+        self.asks = 0
+        self.spent = self.waited = 0.0
         self.handler = handler
         self.forbidden = handler.forbidden
         self.outcome: Outcome | None = None
-        self.asked = ""
-        """The function that its last callback named."""
         self.habits = handler.habits
         self.trips: Any = None
         """What it remembers (:mod:`.trips`); None for nothing."""
@@ -218,8 +131,13 @@ class Event(Task):
                 continue
 
     def end(self) -> None:
-        """Give the runner back, if there is one that can be used again."""
-        self.handler.events.pop(self, None)
+        """Count it, and give the runner back, if there is one that can be used again."""
+        handler, owner = self.handler, self.owner
+        handler.events.pop(self, None)
+        if owner is not None:
+            outcome = self.outcome
+            how = RETURNED.how if outcome is None else outcome.how
+            owner.book.count(handler.label, how, self.spent, self.waited, self.asks)
         try:
             runner = self.runner
         except AttributeError:

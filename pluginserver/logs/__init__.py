@@ -9,6 +9,9 @@ prints.  Each tells the rules that it keeps.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from .digest import ErrorDigest, Repeats
 from .logger import Logger, configure, flush, get_logger
 from .render import FORMATS, LEVELS, MAX_FRAMES, MAX_LINE, Format, fold, one_line
@@ -37,16 +40,22 @@ __all__ = (
 )
 
 
-def adopt() -> None:
+def adopt(
+    about: Callable[[], Mapping[str, Any]] = dict, is_ours: Callable[[str], bool] = bool
+) -> None:
     """Let everything else in this process log as the package does.
 
     For a program that is the server and nothing else, after :func:`configure`.  It takes on *structlog* and
     :mod:`logging`, as plugins use them, Python's warnings, the exceptions that end a thread or the program,
-    or are raised where nobody can catch them.
+    or are raised where nobody can catch them.  What a library logs below ``warning`` is dropped, unless its
+    logger was given a level.
+
+    :param about: gives further fields of a record, on the thread, and in the greenlet, that logs.
+    :param is_ours: whether a logger of that name is no library's, wherever its file is.
     """
     from . import adopted
 
-    adopted.adopt()
+    adopted.adopt(about, is_ours)
 
 
 def adopt_output() -> None:

@@ -5,6 +5,8 @@ Rules kept here:
 * our handler of :mod:`logging` has no lock: a handler's thread that is interrupted while it logs would
   keep it for ever, and every thread that logs after it would wait;
 * this module imports :mod:`logging`, so it is imported only by a process that serves;
+* what a library logs below ``warning`` is dropped, unless its logger was given a level: an HTTP client logs
+  each request with its query, which is noise, and may hold a key;
 * what a plugin cannot format costs a line that says so, never a traceback past the log.
 """
 
@@ -12,26 +14,36 @@ from __future__ import annotations
 
 import logging
 import sys
+import sysconfig
 import threading
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final
 
 from .logger import Logger, Stderr, get_logger, settings
 from .printed import Printed
-from .render import LEVELS
+from .render import LEVELS, Record, renamed
+
+LIBRARIES: Final = tuple(
+    f"{sysconfig.get_path(name)}/" for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+"""Where the files of libraries are."""
 
 
-def adopt() -> None:
+def adopt(about: Callable[[], Mapping[str, Any]], is_ours: Callable[[str], bool]) -> None:
     """See :func:`pluginserver.logs.adopt`."""
     import structlog
 
     chosen = settings()
     structlog.configure(
-        processors=chosen.processors(),
+        processors=[_Fields(about), *chosen.processors()],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[chosen.level]),
         logger_factory=lambda *_name: Stderr(),
         cache_logger_on_first_use=True,
     )
     log = get_logger()
-    logging.basicConfig(handlers=[_Records(log)], level=chosen.level.upper(), force=True)
+    logging.basicConfig(
+        handlers=[_Records(log, about, is_ours)], level=chosen.level.upper(), force=True
+    )
     logging.captureWarnings(True)
     _catch_the_rest(log)
 
@@ -44,28 +56,63 @@ def adopt_output() -> None:
             setattr(sys, name, Printed(stream))
 
 
+class _Fields:
+    """A processor of *structlog*: adds what is known of the event that logs.
+
+    :param about: gives the fields.
+    """
+
+    def __init__(self, about: Callable[[], Mapping[str, Any]]) -> None:
+        self._about = about
+
+    def __call__(self, _logger: Any, _method: str, record: MutableMapping[str, Any]) -> Record:
+        return {**renamed(dict(self._about()), "event", "event_id"), **record}
+
+
 class _Records(logging.Handler):
     """Logs the records of :mod:`logging`.
 
     :param log: where to.
+    :param about: gives further fields.
+    :param is_ours: whether a logger of that name is no library's.
     """
 
-    def __init__(self, log: Logger) -> None:
+    def __init__(
+        self,
+        log: Logger,
+        about: Callable[[], Mapping[str, Any]],
+        is_ours: Callable[[str], bool],
+    ) -> None:
         super().__init__()
         self._log = log
+        self._about = about
+        self._is_ours = is_ours
 
     def createLock(self) -> None:
         """Have none."""
         self.lock = None
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Log a record that the filters let through."""
+        """Log a record that the filters let through, and that is not what a library says all the time."""
+        if self._is_chatter(record):
+            return False
         found = self.filter(record)
         if isinstance(found, logging.LogRecord):  # from Python 3.12 on a filter may return another
             record = found
         if found:
             self.emit(record)
         return bool(found)
+
+    def _is_chatter(self, record: logging.LogRecord) -> bool:
+        """Whether a library says something below ``warning`` that nobody has asked it for."""
+        if record.levelno >= logging.WARNING or not record.pathname.startswith(LIBRARIES):
+            return False
+        logger: Any = logging.Logger.manager.loggerDict.get(record.name)  # getLogger takes a lock
+        while isinstance(logger, logging.Logger) and logger.parent is not None:
+            if logger.level:
+                return False
+            logger = logger.parent
+        return not self._is_ours(record.name)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log a record."""
@@ -78,7 +125,7 @@ class _Records(logging.Handler):
                 f"{record.msg!s:.200}: the arguments of this record do not fit it, in"
                 f" {record.pathname}:{record.lineno}: {type(failure).__name__}"
             )
-        self._log.write(level, text, logger=record.name, **error)
+        self._log.write(level, text, logger=record.name, **self._about(), **error)
 
 
 def _catch_the_rest(log: Logger) -> None:

@@ -100,7 +100,14 @@ class ErrorDigest:
         self._log = logger or get_logger()
 
     def report(
-        self, error: BaseException, *, plugin: str, phase: str, instance: int, event: int
+        self,
+        error: BaseException,
+        *,
+        plugin: str,
+        phase: str,
+        instance: int,
+        event: int,
+        **more: Any,
     ) -> None:
         """Log an error, if it was not logged just now.
 
@@ -108,6 +115,7 @@ class ErrorDigest:
 
         :param instance: the id of the plugin's instance.
         :param event: the id of the event.
+        :param more: further fields of the record.
         """
         kind = type(error)
         key = (plugin, phase, f"{kind.__module__}.{kind.__qualname__}", _place(error))
@@ -120,6 +128,7 @@ class ErrorDigest:
                 phase=phase,
                 instance=instance,
                 event=event,
+                **more,
                 repeats=repeats,
                 exc_info=error,
             )

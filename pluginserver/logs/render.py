@@ -2,7 +2,8 @@
 
 Rules kept here:
 
-* a record is one line, whatever is in it: line breaks are folded (:func:`fold`, :func:`one_line`);
+* a record is one line, whatever is in it: line breaks are folded (:func:`fold`, :func:`one_line`), but for
+  those of a traceback in JSON, which escapes them;
 * what a record holds is copied here, in bounded pieces, when it is logged: the line is written later,
   nothing of a plugin is kept alive for it, and a body of 64 MiB costs no more than its beginning;
 * a value whose ``__repr__`` fails costs itself, not the record;
@@ -56,6 +57,7 @@ _HEADING: Final = "Traceback (most recent call last):"
 _PLAIN: Final = frozenset({int, float, bool, type(None)})
 
 Record = dict[str, Any]
+Fold = Callable[[BaseException], str]
 
 
 def fold(error: BaseException) -> str:
@@ -67,6 +69,11 @@ def fold(error: BaseException) -> str:
     text = "".join(traceback.format_exception(error, limit=-MAX_FRAMES))
     lines = (line.strip() for line in text.splitlines())
     return " | ".join(line for line in lines if line.strip("^~ ") and line != _HEADING)
+
+
+def whole(error: BaseException) -> str:
+    """An exception and its traceback, in lines."""
+    return "".join(traceback.format_exception(error, limit=-MAX_FRAMES)).rstrip("\n")
 
 
 def one_line(text: str) -> str:
@@ -134,17 +141,16 @@ class Settings:
             self._add_fields,
             processors.add_log_level,
             processors.TimeStamper(fmt="iso", utc=True),
-            finished,
         ]
         if self.format == "json":
-            return [*begin, _Fitted(processors.JSONRenderer(default=repr))]
+            return [*begin, finished, _Fitted(processors.JSONRenderer(default=repr))]
         console = dev.ConsoleRenderer(
             colors=sys.stderr is not None and sys.stderr.isatty(),
             event_key="message",
             pad_event_to=0,
             sort_keys=False,
         )
-        return [*begin, _harmless, _Fitted(console)]
+        return [*begin, finished_in_one_line, _harmless, _Fitted(console)]
 
     def _add_fields(self, _logger: Any, _method: str, record: Record) -> Record:
         return {**self._fields, **record, **self._fields}
@@ -157,20 +163,27 @@ class Settings:
         return f"{made}\n"
 
 
-def finished(_logger: Any, _method: str, record: Record) -> Record:
+def finished(logger: Any, method: str, record: Record, fold: Fold = whole) -> Record:
     """A processor of *structlog*: what every record has comes first, and every value is a copy of bounded
-    size without line breaks."""
+    size without line breaks, but for those of a traceback.
+
+    :param fold: makes a text of an exception.
+    """
     error = record.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]
     elif isinstance(error, tuple):
         error = error[1]
-    if error:
-        record["traceback"] = fold(error)[-MAX_LINE:]
+    traceback = {"traceback": fold(error)[-MAX_LINE:]} if error else {}
     head = {key: record.pop(key) for key in ("timestamp", "level")}
     head["message"] = record.pop("event", "")
     record = renamed(record, "event_id", "event")
-    return {key: _copied(value) for key, value in (head | record).items()}
+    return {key: _copied(value) for key, value in (head | record).items()} | traceback
+
+
+def finished_in_one_line(logger: Any, method: str, record: Record) -> Record:
+    """The same, with a traceback in one line."""
+    return finished(logger, method, record, fold)
 
 
 def _copied(value: Any) -> Any:

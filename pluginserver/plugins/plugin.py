@@ -178,6 +178,11 @@ class Plugin:
                 text = "Decoding config: it was refused, and why is not shown: the text may hold a secret"
             raise ConfigError(f"{text} (plugin {self.name})") from error.__cause__
 
+    @property
+    def package(self) -> str:
+        """The name of the module that it comes from, or of the package around that."""
+        return self._cls.__module__.partition(".")[0]
+
     def _construct(self, values: dict[str, Any]) -> Any:
         try:
             return self._cls(values) if _has_constructor(self._cls) else self._cls()

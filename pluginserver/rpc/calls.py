@@ -157,6 +157,8 @@ class EventCall(Request[Context]):
         """The reply without the handler, which fails closed where its phase can."""
         event = self.event
         event.outcome = event.handler.refusal(why)
+        if event.owner is None:
+            event.handler.unbegun.note()
         return replies.ended(packer(), self.message_id, event, event.outcome)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from ..events.event import Handler
+from ..events.handler import Handler
 from ..logs import get_logger
 from ..plugins.plugin import Configured
 from ..plugins.registry import Plugin

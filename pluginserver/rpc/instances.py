@@ -32,11 +32,15 @@ from typing import Any, Final, Protocol
 
 from ..compat.proxies import kong_for
 from ..errors import ConfigError, InstanceError, RPCError
-from ..events.event import Event, Handler
+from ..events.event import Event
+from ..events.handler import Handler
+from ..events.wrapping import Wrap
+from ..events.wrapping import plain as unwrapped
 from ..logs import get_logger
 from ..pdk import kong
 from ..plugins.plugin import Configured
 from ..plugins.registry import Plugin
+from ..runtime.book import Unbegun
 from .clients import UNSEEN, Client
 from .instance import Asked, Instance
 from .judged import Judged, Placed
@@ -69,6 +73,7 @@ class Instances:
     :param background: calls plugins' ``close()``.
     :param keep_texts: whether to keep the configurations as they were sent, for a successor.
     :param plain: whether every callback is to travel, whatever the plugins say.
+    :param wrap: what stands around each handler.
     """
 
     def __init__(
@@ -77,7 +82,9 @@ class Instances:
         background: Background,
         keep_texts: bool = False,
         plain: bool = False,
+        wrap: Wrap = unwrapped,
     ) -> None:
+        self._wrap = wrap
         self.follower: Follower | None = None
         self._keep_texts = keep_texts
         self._failed = failed
@@ -151,6 +158,7 @@ class Instances:
                 instance.retired_for = plugin
             self._by_id[instance_id] = instance
             self._last_start[code.name] = instance.started
+        get_logger(plugin=code.name, instance=instance_id).debug("an instance was started")
         return instance
 
     def _configure(
@@ -184,13 +192,14 @@ class Instances:
                 code.name,
                 instance_id,
                 phase,
-                method,
+                self._wrap(code.name, phase, method),
                 self._failed,
                 fail_open=code.on_error == "continue",
                 request_timeout=code.request_timeout,
                 placement=placement,
                 argument=kong if code.lua_style is None else kong_for(code.lua_style),
                 habits=habits,
+                unbegun=self._judged.unbegun.setdefault((code.name, phase), Unbegun()),
             )
         return handlers
 
@@ -198,6 +207,10 @@ class Instances:
         """Where the phases of the plugins that have had an instance run, and why."""
         with self._lock:
             return self._judged.placements()
+
+    def unbegun(self) -> dict[tuple[str, str], int]:
+        """How many events of each phase of each plugin were refused before they began."""
+        return {label: one.count for label, one in list(self._judged.unbegun.items())}
 
     def get(self, instance_id: int) -> Instance:
         """The instance with that id.
@@ -314,6 +327,8 @@ class Instances:
         """
         for instance in list(self._closed.values()):
             if not instance.busy and self._closed.pop(instance.id, None) is not None:
+                log = get_logger(plugin=instance.plugin, instance=instance.id)
+                log.debug("an instance was closed")
                 what = f"close() of the plugin {instance.plugin}"
                 if instance.configured.closes:
                     self._background(what, instance.finish)

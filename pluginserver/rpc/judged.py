@@ -15,6 +15,7 @@ from ..events.habits import Habits
 from ..events.placement import Placement
 from ..logs import get_logger
 from ..plugins.registry import Plugin
+from ..runtime.book import Unbegun
 
 
 class Placed(NamedTuple):
@@ -39,6 +40,8 @@ class Judged:
     def __init__(self, plain: bool) -> None:
         self._plain = plain
         self._phases: dict[tuple[Plugin, str], tuple[Placement, Habits | None]] = {}
+        self.unbegun: dict[tuple[str, str], Unbegun] = {}
+        """The events of each phase that were refused before they began, over all versions of its plugin."""
 
     def of(self, code: Plugin, phase: str) -> tuple[Placement, Habits | None]:
         """Where a phase runs, and what it reads; None for one whose callbacks all travel."""

@@ -20,13 +20,16 @@ from functools import partial
 from typing import Any, Final, Protocol
 
 from ..errors import MAX_TEXT, PDKError, RPCError, cut
-from ..events.event import Event, Handler
+from ..events.event import Event
+from ..events.handler import Handler
 from ..plugins.registry import Plugins
 from ..runtime.requests import Peer, Request
 from ..spec import methods as names
 from ..spec.methods import HANDLE_EVENT, STEP_ERROR, STEPS
+from . import replies
 from .calls import Context, Control, EventCall, EventPong, new
 from .clients import UNSEEN, Clients
+from .frames import packer
 from .instances import Instances, none
 from .link import TAKE_OVER
 from .shown import shown
@@ -95,6 +98,8 @@ class Methods:
         self.turn_away: Callable[[Event], str] | None = None
         """Says why a new event is refused, and is told of it; None while they are served."""
         self.predecessor: Predecessor | None = None
+        self.figures: Callable[[Callable[[dict[str, Any]], None]], None] | None = None
+        """Gives what ``server.Status`` answers to its argument, once, on any thread; the leader calls."""
         self.take_over: Callable[[Peer, int, Any], None] | None = None
         """Answers who asks to take over; None when nobody may."""
         self._next_event_id = itertools.count(first_id()).__next__
@@ -134,6 +139,10 @@ class Methods:
             return self._step(peer, message_id, method, _record(method, argument))
         if method == TAKE_OVER and self.take_over is not None:
             self.take_over(peer, message_id, argument)
+            return None
+        if method == names.SERVER_STATUS and self.figures is not None:
+            peer.expect()
+            self.figures(partial(_answer, peer, message_id))
             return None
         function = self.control(method, peer.pid) if type(method) is str else None
         if function is None:
@@ -264,6 +273,11 @@ class Methods:
 
     def _close_instance(self, argument: Any) -> object:
         return self._instances.close(_integer("the instance's id", argument)).status()
+
+
+def _answer(peer: Peer, message_id: int, value: Any) -> None:
+    """Send the result of a request that was counted."""
+    peer.answer(replies.result(packer(), message_id, value))
 
 
 def first_id() -> int:

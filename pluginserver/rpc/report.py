@@ -8,6 +8,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import threading
@@ -18,15 +19,31 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final
 
+import attrs
+
 from ..events.event import Event
 from ..plugins.registry import Plugins
+from ..runtime.book import BOUNDS, Figures
 from ..runtime.pool import ThreadPool
 from ..runtime.requests import Call
 from ..runtime.thread import PoolThread
+from ..version import __version__
 from .instances import Instances
 
 PATIENCE: Final = 1.0
 """Seconds in which a thread that owns suspended events looks at them; one that hangs does not."""
+
+
+BLOCKED: Final = 1.0
+"""Seconds in one slice after which a thread counts as blocked."""
+
+STARTED: Final = time.time()
+"""When this process was started, or nearly so, in seconds since 1970."""
+
+
+def versions() -> dict[str, str]:
+    """What runs: ``version`` and ``python``."""
+    return {"version": __version__, "python": sys.version.split()[0]}
 
 
 def status(plugins: Plugins, instances: Instances, pool: ThreadPool[Any]) -> dict[str, Any]:
@@ -44,6 +61,59 @@ def status(plugins: Plugins, instances: Instances, pool: ThreadPool[Any]) -> dic
         },
         "counts": dict(pool.counts),
     }
+
+
+def figures(
+    plugins: Plugins, instances: Instances, pool: ThreadPool[Any], ready: bool
+) -> dict[str, Any]:
+    """What is there, and what has been counted since the start, in what JSON and MessagePack carry.
+
+    All numbers but those in ``processes`` may be added up over several processes, the lists place by place.
+
+    :returns: ``processes`` (``version``, ``python`` and ``started``, seconds since 1970, by the process id);
+        ``ready``, whether events are served; ``plugins`` (``version``, ``priority`` and the number of
+        ``instances`` by name); ``connections``; ``running`` and ``suspended`` events; ``threads`` and
+        ``blocked`` ones, those that have been in one slice for :data:`BLOCKED` seconds; ``counts`` of what
+        limits and failures there were; ``bounds``, the upper bounds of all buckets in seconds; ``events`` by
+        plugin and phase (:class:`Figures`); and ``callbacks``, cells by the function's name.  Cells are
+        those of :mod:`~..runtime.book`.
+    """
+    counted = instances.counts()
+    now = time.monotonic()
+    return {
+        "processes": {str(os.getpid()): {**versions(), "started": STARTED}},
+        "plugins": {
+            one.name: {
+                "version": one.version,
+                "priority": one.priority,
+                "instances": counted.get(one.name, 0),
+            }
+            for one in plugins.all()
+        },
+        "ready": ready,
+        "connections": len(pool.connections),
+        "running": len(pool.in_flight),
+        "suspended": len(pool.waiting),
+        "threads": {name: len(group.threads) for name, group in pool.groups.items()},
+        "blocked": sum(one.busy_for(now) > BLOCKED for one in pool.threads()),
+        "counts": dict(pool.counts),
+        "bounds": list(BOUNDS),
+        "events": _events(instances, pool),
+        "callbacks": pool.books.callbacks(),
+    }
+
+
+def _events(instances: Instances, pool: ThreadPool[Any]) -> dict[str, dict[str, Any]]:
+    """The events that are over, by plugin and phase."""
+    found = pool.books.figures()
+    for label, count in instances.unbegun().items():
+        outcomes = found.setdefault(label, Figures()).outcomes
+        if count:
+            outcomes["refused"] = outcomes.get("refused", 0) + count
+    events: dict[str, dict[str, Any]] = {}
+    for (plugin, phase), one in found.items():
+        events.setdefault(plugin, {})[phase] = attrs.asdict(one)
+    return events
 
 
 def stacks(pool: ThreadPool[Any] | None) -> Iterator[tuple[str, str]]:

@@ -121,6 +121,11 @@ class Succession:
             self._succeeded = monotonic()
             _log.info("took over from another process", process=takeover.process)
 
+    @property
+    def took_over(self) -> bool:
+        """Whether this server has taken over from another one."""
+        return self._takeover is not None
+
     def _give_up(self) -> None:
         assert self._takeover is not None
         self._takeover.give_up()

@@ -123,6 +123,18 @@ class Options:
         "True or False",
         _is_flag,
     )
+    report_cost: bool = _option(
+        False,
+        "have Kong's log plugins show what each plugin has cost a request, by two more callbacks",
+        "True or False",
+        _is_flag,
+    )
+    otel: bool = _option(
+        False,
+        "make spans of OpenTelemetry for events and callbacks; needs the extra otel",
+        "True or False",
+        _is_flag,
+    )
     max_threads: int = _option(
         256,
         "how many threads handlers that block may take",
@@ -238,6 +250,8 @@ class OptionArguments(TypedDict, total=False):
     socket_group: str | None
     allow_user: Sequence[str]
     fixed_plugins_directory: bool
+    report_cost: bool
+    otel: bool
     max_threads: int
     max_connections: int
     max_events: int

@@ -26,6 +26,7 @@ field               written by                   guard                      read
 inbox               any thread (``put``)         SimpleQueue                its thread
 live, holding       its thread; holding: the     none; the pool's lock      its thread; the pool
                     pool
+book                its thread                   none: stores of numbers    who asks (copies)
 parked              its thread                   none: one store            the clock
 current             its thread                   none: stored before        the clock, stop
                                                  ``claimed`` is loaded
@@ -99,6 +100,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .. import logs
+from .book import Books
 from .connection import Connection
 from .forks import close_in_children
 from .groups import (
@@ -141,6 +143,8 @@ class ThreadPool(Polled[C]):
         options: Options,
     ) -> None:
         super().__init__(options)
+        self.books: Final = Books()
+        """What its threads count."""
         self.waiting: dict[int, Task] = {}
         self.in_flight: dict[Request[C], None] = {}
         """The requests that are not in the leader's hands."""
@@ -328,6 +332,7 @@ class ThreadPool(Polled[C]):
             thread.start()
         except RuntimeError as error:
             self.log.error(f"no thread could be started: {error}")
+            self.books.give_back(thread.book)
             return None
         self.groups[name].threads[thread] = None
         return thread
@@ -345,6 +350,7 @@ class ThreadPool(Polled[C]):
     def remove(self, thread: PoolThread) -> None:
         """Forget a thread that ends; if it led, another one does from now on."""
         self.groups[thread.group].threads.pop(thread, None)
+        self.books.give_back(thread.book)
         if self.leader is thread:
             self.promote()
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
+from .book import Book
 from .interrupts import Interruptible
 from .usage import Spent
 
@@ -53,6 +54,9 @@ class Peer(Protocol):
 
 class Owner(Protocol):
     """The thread that a task belongs to."""
+
+    book: Book
+    """What it counts; nobody else writes in it."""
 
     @property
     def began(self) -> float:
@@ -103,7 +107,10 @@ class Task:
     :param placement: whether it may share the leader's thread.
     """
 
-    __slots__ = ("id", "kind", "owner", "peer", "placement", "raised", "since", "slow")
+    __slots__ = (
+        *("asked", "asks", "id", "kind", "owner", "peer", "placement", "raised", "since", "slow"),
+        *("spent", "waited"),
+    )
 
     def __init__(self, number: int, kind: str, placement: Placement) -> None:
         self.id = number
@@ -119,6 +126,14 @@ class Task:
         """Whether one of its slices was over :data:`SLOW`."""
         self.raised: list[BaseException] | None = None
         """What its code has raised and :meth:`report` has not told yet; None for nothing."""
+        self.asked = ""
+        """What its last callback named."""
+        self.asks = 0
+        """How many of its callbacks were answered."""
+        self.spent = 0.0
+        """Seconds that its slices have taken, up to the last one that is over."""
+        self.waited = 0.0
+        """Seconds that it was suspended."""
 
     @property
     def suspended(self) -> bool:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any, Generic
 
 from .. import logs
+from .book import MICRO, SHARE
 from .forks import end_child
 from .interrupts import Cancelled
 from .pings import deliver
@@ -34,7 +35,7 @@ class SlicingThread(PoolThread, Generic[C]):
     """
 
     def __init__(self, pool: ThreadPool[C], name: str, group: str, context: C) -> None:
-        super().__init__(name, group, pool.wake_poll)
+        super().__init__(name, group, pool.wake_poll, pool.books.take())
         self.pool = pool
         self.usage: Usage | None = None
         """Taken when the slice at hand began, or shortly before; None when nobody wants to know."""
@@ -51,7 +52,9 @@ class SlicingThread(PoolThread, Generic[C]):
         leading = self.leading
         self.parked = None
         self.current = work
-        self.began = monotonic()
+        self.began = began = monotonic()
+        if task is not None and task.since and type(work) is not Cancel:
+            self._resumed(task, began)
         self._led = leading
         if leading:
             self.leadership.release()
@@ -75,6 +78,13 @@ class SlicingThread(PoolThread, Generic[C]):
         self._led = True
         self.current = request
         self.began = began = monotonic()
+        since = task.since
+        if since:
+            wait = began - since
+            task.waited += wait
+            task.asks += 1
+            if self.book.exact or began * MICRO % SHARE < 1.0:
+                self.book.time(task.asked, wait)
         leadership = self.leadership
         leadership.release()
         try:
@@ -95,6 +105,7 @@ class SlicingThread(PoolThread, Generic[C]):
             return
         self.began = 0.0
         self.current = None
+        task.spent += now - began
         if request.suspended:
             task.since = now
             task.peer = peer = request.peer
@@ -107,6 +118,14 @@ class SlicingThread(PoolThread, Generic[C]):
             request.peer.answer(request.reply)
         if pool.moving is not None:
             pool.resume(request)
+
+    def _resumed(self, task: Task, began: float) -> None:
+        """Count the callback whose answer a slice begins with; :meth:`run_inline` does the same."""
+        wait = began - task.since
+        task.waited += wait
+        task.asks += 1
+        if self.book.exact or began * MICRO % SHARE < 1.0:
+            self.book.time(task.asked, wait)
 
     def settle(self) -> None:
         """Put the task where it belongs now, and send the reply if it is still ours to send."""
@@ -126,6 +145,7 @@ class SlicingThread(PoolThread, Generic[C]):
         self.current = None
         task = work.task
         if task is not None:
+            task.spent += took
             if took > SLOW:
                 self._judge(task, took, now)
             if task.raised is not None:
@@ -154,9 +174,11 @@ class SlicingThread(PoolThread, Generic[C]):
         """Keep the reply of a slice that has ended while a ping is out: Kong's step will want it."""
         task = request.task
         assert task is not None
+        took = monotonic() - self.began
         self.began = 0.0
         self.current = None
         task.slow = True
+        task.spent += took
         if task.raised is not None:
             task.report()
         if request.suspended:

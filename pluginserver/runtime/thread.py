@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .book import Book
 from .requests import Cancel, Item, Request, Task, Work
 
 
@@ -20,9 +21,10 @@ class PoolThread:
     :param name: its name.
     :param group: what it works for: ``"events"`` or ``"control"``.
     :param wake_poll: lets the leader look into its inbox.
+    :param book: what it counts, and nobody else.
     """
 
-    def __init__(self, name: str, group: str, wake_poll: Callable[[], None]) -> None:
+    def __init__(self, name: str, group: str, wake_poll: Callable[[], None], book: Book) -> None:
         self.name = name
         self.group = group
         self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
@@ -39,6 +41,7 @@ class PoolThread:
         """The task that has the thread to itself and waits for a step."""
         self.holding: str | None = None
         """The kind whose share of the threads it counts for."""
+        self.book = book
         self._wake_poll = wake_poll
         self._thread = threading.Thread(target=self.main, name=name, daemon=True)
 

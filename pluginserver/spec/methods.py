@@ -2,8 +2,8 @@
 
 Rules kept here:
 
-* on the wire a method is :data:`PREFIX` and a name; only the constants with ``NAMES`` in theirs, and
-  :data:`STEP_OF`, hold names without it;
+* on the wire a method of Kong's is :data:`PREFIX` and a name; only the constants with ``NAMES`` in theirs,
+  and :data:`STEP_OF`, hold names without it;
 * a callback that is not in :data:`STEP_OF` is answered with ``Step``, and any one with ``StepError``.
 """
 
@@ -25,6 +25,9 @@ CLOSE_INSTANCE: Final = "plugin.CloseInstance"
 HANDLE_EVENT: Final = "plugin.HandleEvent"
 STEP: Final = "plugin.Step"
 STEP_ERROR: Final = "plugin.StepError"
+
+SERVER_STATUS: Final = "server.Status"
+"""A method of this server's own, for whoever looks after it: Kong does not call it."""
 
 STEP_NAMES: Final = (
     "Step",

@@ -12,6 +12,8 @@ Supervisor and member talk over a :class:`~..rpc.link.Link`, in frames that begi
                            ["bound", device, inode]    the socket file is another one now
                            ["reload"]                  load the plugins that have changed
                            ["status"]                  tell what there is
+                           ["figures", question]       tell what was counted
+                           ["whole", number, {...}]    what was counted in all members
                            ["stacks"]                  write all stacks to the log
                            ["stop"]                    let running events finish, and end
                            ["hand over", try]          with a socket: who is there will ask to take over
@@ -20,6 +22,8 @@ Supervisor and member talk over a :class:`~..rpc.link.Link`, in frames that begi
                            ["beat", connections]       so many are connected
                            ["reloaded"]
                            ["status", {...}]
+                           ["survey", number]          what was counted in all members?
+                           ["figures", question, {...}]
                            ["take over", msgid, argument]   with a socket: who is there has asked
                            ["prepared", try]           all is told to the successor
                            ["handed over", try, done]  the successor serves, or it does not

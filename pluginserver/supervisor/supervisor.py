@@ -29,6 +29,7 @@ from ..runtime.options import Options
 from ..runtime.parent import INTERVAL, still_lives
 from ..runtime.processes import open_process
 from ..runtime.systemd import Systemd
+from .census import Census
 from .door import Door, Reason
 from .loop import Loop
 from .member import Member
@@ -112,6 +113,11 @@ class Supervisor:
         self._reloads = 0
         self._reloading: set[Member] = set()
         self._survey: Survey | None = None
+        self._census = Census(
+            self._loop,
+            lambda: self._team.serving,
+            lambda: self._serving and not self._stopping,
+        )
         self._code = 0
         self._failure = ""
 
@@ -181,6 +187,10 @@ class Supervisor:
         elif word == "status" and self._survey is not None:
             self._survey.answered(member.place, *arguments)
             self._end_survey()
+        elif word == "survey":
+            self._census.ask(member, *arguments)
+        elif word == "figures":
+            self._census.answered(member, *arguments)
         else:
             self._succession.said(member, word, *arguments)
 
@@ -188,6 +198,7 @@ class Supervisor:
         """Ask it nothing any more, and come to the end when it was the last one."""
         self._has_reloaded(member)
         self._succession.abort("one of its processes has ended")
+        self._census.gone(member)
         if self._survey is not None:
             self._survey.gone(member.place)
             self._end_survey()

@@ -21,6 +21,7 @@ from support.commands import MODULE, TIMEOUT, environment, run, running
 import pluginserver
 from pluginserver.cli import main as cli
 from pluginserver.cli.commands import Command
+from pluginserver.telemetry.address import Address
 
 ASK = """
 import attrs
@@ -73,6 +74,7 @@ def options(*arguments: str) -> dict[str, object]:
         ("parent", "7", "parent", 7),
         ("frozen-timeout", "0", "frozen_timeout", 0.0),
         ("crash-directory", "/c", "crash_directory", "/c"),
+        ("metrics", "unix:/m", "metrics", Address(path="/m")),
         ("log-level", "WARNING", "log_level", "warning"),
         ("log-format", "json", "log_format", "json"),
         ("dump-plugin-info", "hello", "dump_plugin_info", "hello"),
@@ -105,6 +107,7 @@ def test_a_flag_is_taken_as_go_takes_it(flag: str, value: str, key: str, parsed:
         ["-request-timeout", "0"],
         ["-callback-timeout", "-2"],
         ["-round-trips", "some"],
+        ["-metrics", "port"],
         ["-log-level", "loud"],
         ["-log-format", "xml"],
         ["-dump", "-dump-all-plugins"],
@@ -252,6 +255,48 @@ def refused(*arguments: str | Path) -> str:
     assert done.stdout == b""
     (line,) = done.stderr.decode().splitlines()
     return line
+
+
+def test_the_first_record_says_what_serves(plugins: Path, prefix: Path) -> None:
+    arguments = ("-kong-prefix", prefix, "-plugins-directory", plugins, "-log-format", "json")
+    with running(*MODULE, *arguments) as server:
+        (record,) = [json.loads(line) for line in server.lines if '"listening"' in line]
+        assert record["process"] == server.process.pid
+        assert record["socket"] == f"{prefix}/python_pluginserver.sock"
+        assert record["python"] == sys.version.split()[0]
+        assert record["version"] == pluginserver.__version__
+        assert record["plugins"] == {"ask": "1.0.0"}
+
+
+def logging_plugin(directory: Path) -> None:
+    (directory / "chats.py").write_text(
+        "import logging\n"
+        "version, priority = '1.0.0', 1\n"
+        "class Plugin:\n"
+        "    def access(self, kong):\n"
+        "        logging.getLogger(__name__).info('from a handler')\n"
+    )
+
+
+def test_what_a_handler_logs_says_for_which_event_and_instances_are_told_at_debug(
+    tmp_path: Path, prefix: Path
+) -> None:
+    logging_plugin(tmp_path)
+    flags = ("-log-format", "json", "-log-level", "debug")
+    arguments = ("-kong-prefix", prefix, "-plugins-directory", tmp_path, *flags)
+    with running(*MODULE, *arguments) as server:
+        with Client(prefix / "python_pluginserver.sock") as client:
+            instance = client.start("chats")
+            client.play(instance)
+            client.call("plugin.CloseInstance", instance)
+        server.wait_for("an instance was closed")
+        records = {one["message"]: one for one in map(json.loads, server.lines)}
+    said = records["from a handler"]
+    assert (said["plugin"], said["phase"], said["instance"]) == ("chats", "access", instance)
+    assert said["event"] > 0
+    for what in ("an instance was started", "an instance was closed"):
+        assert records[what]["instance"] == instance
+        assert records[what]["level"] == "debug"
 
 
 def test_a_socket_that_is_served_is_left_alone(plugins: Path, prefix: Path) -> None:

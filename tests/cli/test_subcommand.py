@@ -102,7 +102,7 @@ def test_the_help_of_every_command_fits_a_screen(
     assert len(lines) <= LINES
     assert max(map(len, lines)) <= 80
     example = lines[lines.index("Example:") + 1]
-    assert example.startswith(f"  pluginserver {name} ")
+    assert example.split()[:2] == ["pluginserver", name]
     assert (
         " ".join(lines[-2:])
         .partition("Exits with 0 ")[2]
@@ -113,5 +113,5 @@ def test_the_help_of_every_command_fits_a_screen(
 def test_the_commands_are_in_the_order_of_a_plugins_life(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    life = ["dev", "check", "schema", "dump", "kong-conf", "install"]
-    assert [name for name in COMMANDS if name in life] == life
+    life = ["dev", "run", "check", "schema", "dump", "kong-conf", "install", "status"]
+    assert list(COMMANDS) == life

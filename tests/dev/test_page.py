@@ -16,7 +16,8 @@ from support.devgateway import HELLO, TIMEOUT, Dev, dev
 from pluginserver.dev import history as histories
 from pluginserver.dev.history import Errors, History
 from pluginserver.dev.page import view
-from pluginserver.events.event import Event, Handler
+from pluginserver.events.event import Event
+from pluginserver.events.handler import Handler
 from pluginserver.testing import Exchange, LogLine, make_request
 
 NASTY = '"><script>alert(1)</script><img src=x onerror=alert(2)>'

@@ -17,7 +17,8 @@ from support.driving import drive
 from pluginserver.errors import EventEndedError, OutsideEventError, PDKError, PhaseError
 from pluginserver.events.callbacks import callback, current, finish
 from pluginserver.events.collection import COLLECTION
-from pluginserver.events.event import Event, Handler, Runners
+from pluginserver.events.event import Event, Runners
+from pluginserver.events.handler import Handler
 from pluginserver.events.outcome import Outcome, summary
 from pluginserver.runtime.interrupts import Cancelled
 from pluginserver.spec.phases import ANSWERING, PHASES

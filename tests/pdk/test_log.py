@@ -266,7 +266,8 @@ def test_a_record_that_cannot_be_formatted_costs_nothing(
 
 def test_no_lock_is_held_while_kong_is_asked(logger: logging.Logger) -> None:
     """Two events of two threads log at once; neither waits for the other's answer."""
-    from pluginserver.events.event import Event, Handler, Runners
+    from pluginserver.events.event import Event, Runners
+    from pluginserver.events.handler import Handler
 
     def begin() -> tuple[Runners, Event, Any]:
         runners = Runners()

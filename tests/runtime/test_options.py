@@ -36,6 +36,8 @@ from pluginserver.runtime.options import HELP, OptionArguments, Options
         ("allow_user", ["root", 0]),
         ("allow_user", [str(2**32 - 1)]),
         ("fixed_plugins_directory", 1),
+        ("report_cost", 1),
+        ("otel", "yes"),
         ("round_trips", "some"),
         ("round_trips", True),
         ("parent", -1),

@@ -20,6 +20,8 @@ from support.commands import MODULE, Running, run, running, stop
 from support.peer import Peer
 from support.plugins import eventually
 
+from pluginserver.cli.member import OPEN
+
 HEAD = "import os, sys, time\nversion, priority = '1.0.0', 1\n"
 
 TELLS = (
@@ -403,6 +405,38 @@ def test_the_status_shows_each_process_and_the_sums(plugins: Path, prefix: Path)
             assert part in whole, whole
         for member in server.members:
             assert str(member) in whole
+
+
+def test_each_process_answers_for_all_of_them_when_it_is_asked_what_was_counted(
+    plugins: Path, prefix: Path
+) -> None:
+    with (
+        serving(plugins, prefix, "-log-format=json", ready='"listening"') as server,
+        peers(server, 4) as clients,
+    ):
+        clients[0].ask("begin", "tells")
+        for client in clients:
+            whole = client.ask("call", "server.Status", None)
+            assert {int(pid) for pid in whole["processes"]} == set(server.members)
+            assert whole["plugins"]["tells"]["instances"] == 5
+            assert (whole["connections"], whole["suspended"]) == (4, 1)
+
+
+def test_a_supervisor_that_hangs_keeps_only_so_many_questions(plugins: Path, prefix: Path) -> None:
+    with (
+        serving(plugins, prefix, "-log-format=json", ready='"listening"') as server,
+        Client(server.path) as client,
+    ):
+        client.call("server.Status")
+        stop(server.process.pid)
+        asked = [client.request("server.Status") for _ in range(OPEN + 1)]
+        first = client.response()
+        os.kill(server.process.pid, signal.SIGCONT)
+        rest = [client.response() for _ in range(OPEN)]
+    assert first[1] == asked[-1]
+    assert len(first[3]["processes"]) == 1
+    assert {answer[1] for answer in rest} == set(asked[:-1])
+    assert all(len(answer[3]["processes"]) == 2 for answer in rest)
 
 
 def version(peer: Peer, plugin: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pluginserver.events.event import Event, Handler, Runners
+from pluginserver.events.event import Event, Runners
 from pluginserver.events.habits import Habits
+from pluginserver.events.handler import Handler
 from pluginserver.events.outcome import Outcome
 
 Calls = list[tuple[str, tuple[Any, ...]]]

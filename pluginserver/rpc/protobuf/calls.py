@@ -193,6 +193,8 @@ class TalkCall(EventCall):
         """The reply without the handler, which fails closed where its phase can."""
         event = self.event
         event.outcome = event.handler.refusal(why)
+        if event.owner is None:
+            event.handler.unbegun.note()
         return self.talk.say(_last(event, event.outcome))
 
 
