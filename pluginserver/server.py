@@ -240,10 +240,9 @@ class PluginServer(WatchedListener):
         :returns: what became of the plugins, in order.
         """
         with self._reloading:
-            changes = follow_files(self.plugins, changed)
-            if self._started:
-                self._instances.retire(self.plugins.all())
-        return changes
+            if not self._started:
+                return follow_files(self.plugins, changed)
+            return follow_files(self.plugins, changed, self._instances.retire)
 
     def request_stop(self) -> None:
         """Have :meth:`run` come to its end; for signal handlers, and from any thread."""

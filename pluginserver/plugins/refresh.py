@@ -2,6 +2,7 @@
 
 Rules kept here:
 
+* what is told is in use: the next event meets it;
 * a plugin that cannot be loaded costs a line that says why; what was loaded before stays;
 * Kong reads a schema when it starts, so that a changed one is told: until Kong is started again it checks
   configurations by the old one.
@@ -10,22 +11,28 @@ Rules kept here:
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..logs import get_logger
 from .registry import Change, Plugin, Plugins
 
 
-def follow_files(plugins: Plugins, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
-    """Load what has changed, and log it.
+def follow_files(
+    plugins: Plugins,
+    changed: Iterable[str | os.PathLike[str]] = (),
+    use: Callable[[list[Plugin]], object] = lambda loaded: None,
+) -> list[Change]:
+    """Load what has changed, put it to use, and log it.
 
     :param plugins: the registry; plugins that it was given as modules or classes are not loaded again.
     :param changed: files that changed, besides those whose time stamp tells it.
+    :param use: gets all plugins, and puts them to use, before anything is told.
     :returns: what happened, in order.
     """
     before = {plugin.name: plugin for plugin in plugins.all()}
     changes = plugins.refresh(changed)
     after = {plugin.name: plugin for plugin in plugins.all()}
+    use([*after.values()])
     for change in changes:
         _tell(change, before.get(change.name), after.get(change.name))
     if not changes:

@@ -8,6 +8,7 @@ import pytest
 from support.devgateway import HELLO
 
 from pluginserver.errors import PluginError
+from pluginserver.plugins.refresh import follow_files
 from pluginserver.plugins.registry import Change, Plugins
 
 NAMED = 'name = "called"\n' + HELLO
@@ -26,6 +27,16 @@ def load(*sources: Path) -> Plugins:
 def message(plugins: Plugins, name: str) -> str:
     found: str = plugins.get(name).configure("{}").object.message
     return found
+
+
+def test_what_is_told_is_in_use(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.py").write_text(f"import nothing_like_it\n{HELLO}")
+    plugins = Plugins([tmp_path], entry_points=False)
+    before: list[str] = []
+    follow_files(plugins, use=lambda loaded: before.append(capfd.readouterr().err))
+    assert before == [""]
+    assert "nothing_like_it" in capfd.readouterr().err
+    plugins.close()
 
 
 def test_what_is_there_is_loaded_once(tmp_path: Path) -> None:
