@@ -16,6 +16,7 @@ from support.client import TIMEOUT
 from support.protocols import PROTOCOLS, protocol_of
 
 from pluginserver import PluginServer, logs
+from pluginserver.logs import logger
 
 SWITCH_INTERVAL = "PLUGINSERVER_SWITCH_INTERVAL"
 """The variable that says after how many seconds threads take turns, for tests that look for races."""
@@ -61,8 +62,11 @@ def descriptors() -> int:
 
 
 @pytest.fixture(autouse=True)
-def all_stopped() -> Iterator[None]:
-    """A server that a test leaves running writes the log of every test after it."""
+def all_stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server that a test leaves running writes the log of every test after it, and a command that was run
+    in this process has said how; that is put back."""
+    monkeypatch.setattr(logger, "_configured", logger._configured)
+    monkeypatch.setattr(logs.WRITER, "limit", logs.WRITER.limit)
     before = logs.WRITER.threaded
     yield
     assert logs.WRITER.threaded == before, "the test has started a server, and not stopped it"

@@ -6,6 +6,7 @@ import traceback
 from typing import Any, Final, TypeAlias
 
 from ..errors import cut
+from ..logs import raised_at
 
 EXIT: Final = "kong.response.exit"
 ERROR: Final = "kong.response.error"
@@ -71,5 +72,5 @@ def describe(error: BaseException) -> str:
 
 def place(error: BaseException) -> str:
     """Where an exception was raised, ``" (file:line)"``; ``""`` when that is not known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    at = raised_at(error)
+    return f" ({at})" if at else ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .digest import ErrorDigest, Repeats
+from .digest import ErrorDigest, Repeats, raised_at
 from .logger import Logger, configure, flush, get_logger
 from .render import FORMATS, LEVELS, MAX_FRAMES, MAX_LINE, Format, fold, one_line
 from .writer import BACKLOG, WRITER, release_held, release_locks
@@ -35,6 +35,7 @@ __all__ = (
     "fold",
     "get_logger",
     "one_line",
+    "raised_at",
     "release_held",
     "release_locks",
 )

@@ -118,7 +118,7 @@ class ErrorDigest:
         :param more: further fields of the record.
         """
         kind = type(error)
-        key = (plugin, phase, f"{kind.__module__}.{kind.__qualname__}", _place(error))
+        key = (plugin, phase, f"{kind.__module__}.{kind.__qualname__}", raised_at(error))
         repeats = self._repeats.note(key)
         if repeats is not None:
             what = "".join(traceback.format_exception_only(error))
@@ -141,7 +141,7 @@ class ErrorDigest:
         """
         for (plugin, phase, kind, place), count in self._repeats.collect(everything):
             self._log.error(
-                f"the handler failed again: {kind} at {place}",
+                f"the handler failed again: {kind} at {place or 'an unknown place'}",
                 plugin=plugin,
                 phase=phase,
                 repeats=count,
@@ -149,10 +149,13 @@ class ErrorDigest:
         return self._repeats.interval if self._repeats else None
 
 
-def _place(error: BaseException) -> str:
-    """Where an exception was raised: file and line."""
+def raised_at(error: BaseException) -> str:
+    """Where an exception was raised, ``file:line``; ``""`` when that is not known.
+
+    No file is opened for it: it is asked for where an interrupt may come, too.
+    """
     frames = list(traceback.walk_tb(error.__traceback__))
     if not frames:
-        return "an unknown place"
+        return ""
     frame, line = frames[-1]
     return f"{frame.f_code.co_filename}:{line}"

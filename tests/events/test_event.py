@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import gc
+import linecache
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -384,6 +385,17 @@ def test_the_summary_is_one_line() -> None:
     assert summary("p", "log", KeyError("never raised")) == (
         "plugin p failed in log: KeyError: 'never raised'"
     )
+
+
+def test_the_summary_opens_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(linecache, "updatecache", lambda name, *_: read.append(name) or [])
+    linecache.clearcache()
+    try:
+        raise ValueError
+    except ValueError as error:
+        assert "test_event.py:" in summary("p", "log", error)
+    assert read == []
 
 
 # Calls that cannot be made
