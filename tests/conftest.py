@@ -62,13 +62,12 @@ def descriptors() -> int:
 
 
 @pytest.fixture(autouse=True)
-def all_stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def all_stopped() -> Iterator[None]:
     """A server that a test leaves running writes the log of every test after it, and a command that was run
     in this process has said how; that is put back."""
-    monkeypatch.setattr(logger, "_configured", logger._configured)
-    monkeypatch.setattr(logs.WRITER, "limit", logs.WRITER.limit)
-    before = logs.WRITER.threaded
+    before, configured, limit = logs.WRITER.threaded, logger._configured, logs.WRITER.limit
     yield
+    logger._configured, logs.WRITER.limit = configured, limit
     assert logs.WRITER.threaded == before, "the test has started a server, and not stopped it"
 
 
