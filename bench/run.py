@@ -2,8 +2,8 @@
 
 Usage: python bench/run.py compare [--quick] compares it with the floor, naive servers and peers, and writes
 tables and a plot (see comparison/).  python bench/run.py [NAME|all] [-t SECONDS] [-n ROUNDS] measures one
-thing, where NAME is hello, modes, blocking, raising, own, processes, memory, pdk, trips, testing, or one of
-those that are not among all: million, and against, which compares with another checkout (--other).
+thing, where NAME is hello, modes, blocking, raising, own, processes, memory, pdk, trips, testing, watching,
+or one of those that are not among all: million, and against, which compares with another checkout (--other).
 
 The machines that run this are shared and noisy, so only what is measured in one run is compared:
 each round measures the floor and the server one after the other, and the table gives the median of
@@ -380,6 +380,28 @@ def trips(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
         )
 
 
+def watching(loadgen: Path, directory: Path, seconds: float, rounds: int) -> None:
+    """What ``-report-cost`` and ``-otel`` cost an event of ``hello``; nobody collects the spans."""
+    print("hello, 16 in flight: CPU an event, watched and not")
+    costs: dict[str, list[float]] = {"nothing": [], "-report-cost": [], "-otel": []}
+    with contextlib.ExitStack() as stack:
+        servers = {}
+        for flag in costs:
+            socket = directory / f"watched{flag}.sock"
+            command = [*ours(socket, ROOT / "examples"), *([flag] if flag[0] == "-" else [])]
+            servers[flag] = stack.enter_context(serving(command, socket)), socket
+            load(loadgen, *servers[flag], inflight=16, seconds=1)
+        for _ in range(rounds):
+            for flag, found in costs.items():
+                got = load(loadgen, *servers[flag], inflight=16, seconds=seconds)
+                found.append(got["cpu"] * got["rpcs"] / got["events"])
+    for flag, found in costs.items():
+        print(
+            f"  {flag}: median {statistics.median(found):.1f} us of CPU an event"
+            f" ({min(found):.1f} to {max(found):.1f})"
+        )
+
+
 def testing(_loadgen: Path, _directory: Path, _seconds: float, rounds: int) -> None:
     """What one test of ``hello`` takes: a gateway, the plugin, a request, and the end.
 
@@ -427,6 +449,7 @@ BENCHMARKS = {
     "pdk": pdk,
     "trips": trips,
     "testing": testing,
+    "watching": watching,
 }
 
 
