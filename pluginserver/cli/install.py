@@ -13,12 +13,11 @@ from ..deploy.launch import absolute
 from ..deploy.launcher import install
 from .dump import Stdout
 from .loaded import loaded
+from .main import KONG_PREFIX
 from .subcommand import SubCommand, plugins_directory, run
 
 INTO: Final = "/usr/local/bin"
 """Where Kong looks for a plugin server that has no settings."""
-
-PREFIX: Final = "/usr/local/kong"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +35,10 @@ def main(arguments: Sequence[str]) -> int:
 @plugins_directory
 @click.option("--into", metavar="DIR", default=INTO, help=f"Where to; default: {INTO}.")
 @click.option(
-    "--kong-prefix", metavar="DIR", default=PREFIX, help=f"Kong's prefix; default: {PREFIX}."
+    "--kong-prefix",
+    metavar="DIR",
+    default=KONG_PREFIX,
+    help=f"Kong's prefix; default: {KONG_PREFIX}.",
 )
 def _command(name: str, plugins_directory: Path, into: str, kong_prefix: str) -> None:
     """Write an executable DIR/NAME that describes and serves one plugin.

@@ -16,9 +16,9 @@ from ..plugins.judge import judge
 from ..plugins.plugin import Plugin
 from .dump import Stdout
 from .loaded import loaded
+from .main import KONG_PREFIX
 from .subcommand import SubCommand, plugins_directory, run
 
-PREFIX: Final = "/usr/local/kong"
 HELM_PREFIX: Final = "/kong_prefix"
 """The prefix that Kong's Helm chart sets."""
 
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 @click.option(
     "--kong-prefix",
     metavar="DIR",
-    help=f"Kong's prefix; default: {PREFIX}, and {HELM_PREFIX} for helm.",
+    help=f"Kong's prefix; default: {KONG_PREFIX}, and {HELM_PREFIX} for helm.",
 )
 @click.option(
     "--socket-directory",
@@ -84,7 +84,7 @@ def _command(names: tuple[str, ...], plugins_directory: Path, **given: Any) -> N
         raise click.UsageError(
             "--env is for a server that Kong starts: another one has the environment that it is given"
         )
-    prefix = given["kong_prefix"] or (HELM_PREFIX if given["form"] == "helm" else PREFIX)
+    prefix = given["kong_prefix"] or (HELM_PREFIX if given["form"] == "helm" else KONG_PREFIX)
     outside = OUTSIDE if given["started_by"] == "other" else prefix
     wanted = version(given["kong"])
     with Stdout() as stdout:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from .. import logs
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
-from ..version import DISTRIBUTION, __version__
+from ..version import __version__, needs
 from .commands import COMMANDS, told
 from .exit import leave, leave_after
 from .flags import add_frozen, add_log, add_metrics, add_plugins, add_processes
@@ -106,10 +106,7 @@ def _command(name: str, arguments: Sequence[str]) -> int:
     try:
         module = import_module(COMMANDS[name].module)
     except ModuleNotFoundError as error:
-        sys.exit(
-            f"pluginserver: {name} needs {error.name}, which is not installed: "
-            f"run pip install '{DISTRIBUTION}[{name}]'"
-        )
+        sys.exit(f"pluginserver: {needs(name, error.name, name)}")
     code: int = module.main(arguments)
     return code
 

@@ -33,7 +33,7 @@ from ..runtime.options import Options
 from ..runtime.systemd import Systemd
 from ..server import PluginServer
 from ..telemetry.address import Address
-from ..version import DISTRIBUTION
+from ..version import needs
 from .allocator import give_back_large_blocks
 from .exit import end_within, leave_at_once
 from .signals import Signals
@@ -67,10 +67,7 @@ class Settings:
         """
         metrics = options.metrics if place in (None, 1) else None
         if metrics is not None and find_spec("prometheus_client") is None:
-            raise PluginServerError(
-                "-metrics needs prometheus_client, which is not installed:"
-                f" run pip install '{DISTRIBUTION}[metrics]'"
-            )
+            raise PluginServerError(needs("-metrics", "prometheus_client", "metrics"))
         return cls(
             frozen_timeout=options.frozen_timeout,
             crash_directory=options.crash_directory,
@@ -133,9 +130,7 @@ def kind_of_server(watching: bool) -> type[PluginServer]:
     try:
         from .watch import WatchingServer
     except ModuleNotFoundError as error:
-        raise PluginServerError(
-            f"-watch needs {error.name}, which is not installed: run pip install '{DISTRIBUTION}[dev]'"
-        ) from None
+        raise PluginServerError(needs("-watch", error.name, "dev")) from None
     return WatchingServer
 
 
@@ -154,9 +149,7 @@ def _tracing(server: PluginServer) -> contextlib.AbstractContextManager[object]:
     try:
         from ..telemetry.spans import exporting_spans
     except ModuleNotFoundError as error:
-        raise PluginServerError(
-            f"-otel needs {error.name}, which is not installed: run pip install '{DISTRIBUTION}[otel]'"
-        ) from None
+        raise PluginServerError(needs("-otel", error.name, "otel")) from None
     return exporting_spans()
 
 

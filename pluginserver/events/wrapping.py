@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import PluginServerError
 from ..runtime.options import Options
-from ..version import DISTRIBUTION
+from ..version import needs
 
 Call = Callable[[Any], object]
 Wrap = Callable[[str, str, Call], Call]
@@ -34,7 +34,5 @@ def wrapping(options: Options) -> Wrap:
     try:
         from .tracing import tracing
     except ModuleNotFoundError as error:
-        raise PluginServerError(
-            f"-otel needs {error.name}, which is not installed: run pip install '{DISTRIBUTION}[otel]'"
-        ) from None
+        raise PluginServerError(needs("-otel", error.name, "otel")) from None
     return lambda plugin, phase, call: tracing(plugin, phase, wrap(plugin, phase, call))

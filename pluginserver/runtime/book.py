@@ -61,12 +61,6 @@ def cells() -> Cells:
     return [0] * (len(BOUNDS) + 1) + [0.0]
 
 
-def add(durations: Cells, seconds: float) -> None:
-    """Count one duration."""
-    durations[bisect_left(BOUNDS, seconds)] += 1
-    durations[SUM] += seconds
-
-
 @attrs.define
 class Figures:
     """What is known of the tasks of one kind that are over."""

@@ -13,15 +13,14 @@ from pluginserver.runtime.book import (
     Books,
     Figures,
     Unbegun,
-    add,
-    cells,
 )
 
 
 def test_a_duration_is_in_the_bucket_of_the_first_bound_that_it_is_not_over() -> None:
-    durations = cells()
+    book = Books().take()
     for seconds in (0.0, BOUNDS[0], BOUNDS[1], BOUNDS[-1] + 1):
-        add(durations, seconds)
+        book.time("kong.test", seconds)
+    durations = book.callbacks["kong.test"]
     assert durations[0] == 2
     assert durations[1] == 1
     assert durations[len(BOUNDS)] == 1
