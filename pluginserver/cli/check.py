@@ -25,6 +25,7 @@ from ..plugins.discovery import named
 from ..plugins.judge import Finding, judge, judge_broken
 from ..plugins.registry import Plugins
 from .dump import Stdout
+from .loaded import tell_both_installed
 from .subcommand import SubCommand, plugins_directory, run
 
 
@@ -82,6 +83,7 @@ def _command(
                 found += judge_broken(places[name] or Path(name), error, kong, given["env"])
             for plugin in plugins.all():
                 found += judge(plugin, kong, given["env"])
+            tell_both_installed(plugins.all())
             for dump in dumps:
                 found += [
                     Finding("warning", "dump", text, dump, 1) for text in stale(dump, plugins)

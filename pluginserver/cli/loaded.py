@@ -4,7 +4,8 @@ Rules kept here:
 
 * what is asked for by name must load; when nothing is named all are meant, and one that does not load is an
   error, since what a command writes would lack it without a word;
-* what a plugin prints while it is loaded goes to standard error.
+* what a plugin prints while it is loaded goes to standard error, and so does what is wrong with the
+  installation that it is for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
+
 from .. import logs
+from ..compat.standins import both_installed
 from ..errors import PluginError
 from ..plugins.plugin import Plugin
 from ..plugins.registry import Plugins
@@ -31,7 +35,9 @@ def loaded(names: Sequence[str], directory: Path) -> Iterator[list[Plugin]]:
     plugins = Plugins(directory=directory)
     try:
         if names:
-            yield [plugins.get(name) for name in names]
+            wanted = [plugins.get(name) for name in names]
+            tell_both_installed(wanted)
+            yield wanted
             return
         plugins.load()
         for error in plugins.failures.values():
@@ -41,6 +47,14 @@ def loaded(names: Sequence[str], directory: Path) -> Iterator[list[Plugin]]:
             raise PluginError(
                 f"there is no plugin in {plugins.directory}: say -plugins-directory DIR"
             )
+        tell_both_installed(found)
         yield found
     finally:
         plugins.close()
+
+
+def tell_both_installed(plugins: Sequence[Plugin]) -> None:
+    """Say it on standard error when plugins are for kong-pdk, and that is installed beside this package."""
+    why = both_installed() if any(one.lua_style is not None for one in plugins) else None
+    if why is not None:
+        click.echo(why, err=True)

@@ -103,6 +103,8 @@ def serve(
     if watcher is not None:
         watcher.start()
     begun()
+    if settings.metrics is not None:
+        server.succession.listeners.wanted = [str(settings.metrics)]
     with _tracing(server), server, _exporting(server, settings.metrics):
         signals.check()
         started()
@@ -170,8 +172,7 @@ def _exporting(
         address,
         lambda answer: server.whole(answer),
         lambda: server.failure is None,
-        server.succession.took_over,
-        lambda: server.succession.handed_over,
+        server.succession.listeners,
     )
 
 

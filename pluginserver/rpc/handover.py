@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -35,6 +35,7 @@ from .frames import packer
 from .instance import Instance
 from .instances import Instances
 from .link import BATCH, VERSION, Link, user_of
+from .listeners import Listeners
 from .methods import Methods
 
 PREPARATION: Final = 60.0
@@ -102,6 +103,7 @@ class Handover:
     :param methods: what can be called; steps that come over the link are read by it.
     :param instances: the server's instances.
     :param listening: its listening socket.
+    :param listeners: what listens besides it.
     :param grace: seconds that events get to end here, once the successor serves.
     """
 
@@ -112,12 +114,14 @@ class Handover:
         methods: Methods,
         instances: Instances,
         listening: Listening,
+        listeners: Listeners,
         grace: float,
     ) -> None:
         self._pool = pool
         self._methods = methods
         self._instances = instances
         self._listening = listening
+        self._listeners = listeners
         self._grace = grace
         self._asking = asking
         self._link = Link(asking.socket, asking.unhandled)
@@ -148,7 +152,7 @@ class Handover:
                 return False
             known = [_told(instance) for instance in self._remember(self._instances.all())]
             self._link.send(1, message_id, None, {**answer, "Instances": known})
-            self._give(argument["Pid"])
+            self._give(argument["Pid"], argument.get("Beside", ()))
             self._serve()
         except LinkError as error:
             if not self.committed:
@@ -197,7 +201,7 @@ class Handover:
         _, message_id, _method, params = frame
         return message_id, params[0]
 
-    def _give(self, pid: int) -> None:
+    def _give(self, pid: int, beside: Sequence[str]) -> None:
         self._expect("ready", PREPARATION)
         with self._told:
             self._instances.follower = self
@@ -210,7 +214,10 @@ class Handover:
         with self._deciding:
             listening, device, inode = self._listening.suspend()
             try:
-                self._link.send("listener", device, inode, descriptors=[listening.fileno()])
+                with self._listeners.handing_on(beside) as others:
+                    for address, other in others.items():
+                        self._link.send("beside", address, descriptors=[other.fileno()])
+                    self._link.send("listener", device, inode, descriptors=[listening.fileno()])
             except LinkError:
                 self._listening.go_on()
                 raise

@@ -6,6 +6,7 @@ and after the response both sides send frames of their own, MessagePack arrays t
     old -> new   ["instance", id, plugin, config, started, pid]   start this again, for that process
                  ["closed", id]                                   close it
                  ["all"]                                          that was all for now
+                 ["beside", address]                              with the descriptor of what listens there
                  ["listener", device, inode]                      with the listening socket's descriptor
                  ["connections", [[unhandled, unsent], ..]]       with a descriptor for each
                  ["reply", number, bytes]                         what to send for a step

@@ -33,6 +33,7 @@ from .clients import Clients
 from .handover import Handover, Listening
 from .instances import Instances
 from .link import SETTLED, Link
+from .listeners import Listeners
 from .methods import Methods
 from .takeover import Takeover, ask
 
@@ -57,6 +58,8 @@ class Succession:
         """Whether a successor serves, and nothing is left here."""
         self.told_to_stop = threading.Event()
         """Set when the server is to end, by whoever wants that, and when :attr:`handed_over` is."""
+        self.listeners = Listeners()
+        """What listens besides the plugin socket."""
         self._server = server
         self._grace = grace
         self._name = name
@@ -91,14 +94,16 @@ class Succession:
                 raise
             load()
             try:
-                self._takeover = ask(self._server.socket_path)
+                self._takeover = ask(self._server.socket_path, self.listeners)
             except LinkError:
                 self._server.listen()
             return
         if self.predecessor is not None:
             load()
             with contextlib.suppress(LinkError):  # it is gone: its clients will start all anew
-                self._takeover = ask(self._server.socket_path, Link(self.predecessor))
+                self._takeover = ask(
+                    self._server.socket_path, self.listeners, Link(self.predecessor)
+                )
 
     def take(self, plugins: Plugins, instances: Instances, clients: Clients) -> None:
         """Take what the other server has, if there is one, or the place of one that has ended meanwhile.
@@ -120,11 +125,6 @@ class Succession:
             self.server_pid = takeover.server_pid
             self._succeeded = monotonic()
             _log.info("took over from another process", process=takeover.process)
-
-    @property
-    def took_over(self) -> bool:
-        """Whether this server has taken over from another one."""
-        return self._takeover is not None
 
     def _give_up(self) -> None:
         assert self._takeover is not None
@@ -193,6 +193,7 @@ class Succession:
                 self._methods,
                 self._instances,
                 listening,
+                self.listeners,
                 self._grace,
             )
             if not refusal:
@@ -297,3 +298,4 @@ class Succession:
             thread.join()
         if self._takeover is not None:
             self._takeover.give_up_the_rest()
+        self.listeners.close()

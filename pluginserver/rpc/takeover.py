@@ -35,6 +35,7 @@ from .clients import Clients
 from .frames import packer
 from .instances import Instances
 from .link import Link
+from .listeners import Listeners
 from .methods import Methods
 from .protocols import Unknown
 
@@ -50,15 +51,19 @@ class Takeover:
     :param link: the link to it.
     :param path: the socket's path.
     :param answer: what it answered.
+    :param listeners: get what listens besides the plugin socket.
     """
 
-    def __init__(self, link: Link, path: Path, answer: dict[str, Any]) -> None:
+    def __init__(
+        self, link: Link, path: Path, answer: dict[str, Any], listeners: Listeners
+    ) -> None:
         self.server_pid: int = answer["Pid"]
         """The number that Kong knows the server by."""
         self.process: int = answer["Process"]
         self._known: list[list[Any]] = answer["Instances"]
         self._link = link
         self._path = path
+        self._listeners = listeners
         self._plugins: Plugins
         self._instances: Instances
         self._clients: Clients
@@ -91,6 +96,8 @@ class Takeover:
                 self._close(frame[1])
             elif frame[0] == "all":
                 self._link.send("all")
+            elif frame[0] == "beside":
+                self._listeners.came(frame[1], socket.socket(fileno=self._link.descriptor()))
             elif frame[0] == "listener":
                 return socket.socket(fileno=self._link.descriptor()), frame[1], frame[2]
         raise LinkError(f"the other server is silent for {PREPARATION:g} s")
@@ -127,6 +134,7 @@ class Takeover:
 
     def give_up(self) -> None:
         """Take nothing: the old server goes on."""
+        self._listeners.close()
         self._link.release()
 
     # -- when it serves
@@ -222,12 +230,13 @@ class Takeover:
             peer.answer(replies.failure(packer(), message_id, f"No running event {event_id}"))
 
 
-def ask(path: Path, link: Link | None = None) -> Takeover:
+def ask(path: Path, listeners: Listeners, link: Link | None = None) -> Takeover:
     """Ask the server that listens to let this process take over.
 
+    :param listeners: what is wanted besides the plugin socket.
     :param link: a link to it, if there is one already.
     :raises SocketInUseError: when it does not, or does not answer in time.
     :raises LinkError: when it is gone.
     """
     link = link or connect(path)
-    return Takeover(link, path, asked(link, path, {}))
+    return Takeover(link, path, asked(link, path, {"Beside": list(listeners.wanted)}), listeners)

@@ -2,9 +2,9 @@
 
 Rules kept here:
 
-* nobody waits for a port at a takeover: both servers listen on it for that moment (``SO_REUSEPORT``), and a
-  socket file is replaced by a rename;
-* a port at which another server listens is not shared by accident: without a takeover it must be free.
+* what another server listens at is not taken from it: at a takeover the socket itself is handed over, and
+  at any other time the place must be free;
+* a socket file that nobody listens at is replaced by a rename, so that the path always leads somewhere.
 """
 
 from __future__ import annotations
@@ -57,13 +57,12 @@ class Address:
             return f"{UNIX}{self.path}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def listen(self, beside: bool) -> socket.socket:
+    def listen(self) -> socket.socket:
         """A socket that listens here.
 
-        :param beside: whether another process may listen here that is about to end.
         :raises OSError: when it cannot be had.
         """
-        return self._listen_at_path(beside) if self.path else self._listen_at_port(beside)
+        return self._listen_at_path() if self.path else self._listen_at_port()
 
     def remove(self, listener: socket.socket, bound: tuple[int, int] | None) -> None:
         """Close what :meth:`listen` has made, and remove its file, if it is still that one.
@@ -85,19 +84,13 @@ class Address:
             return None
         return status.st_dev, status.st_ino
 
-    def _listen_at_port(self, beside: bool) -> socket.socket:
+    def _listen_at_port(self) -> socket.socket:
         family, kind, protocol, _, place = socket.getaddrinfo(
             self.host, self.port, type=socket.SOCK_STREAM
         )[0]
-        if not beside:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(place)
-                probe.listen()
         listener = socket.socket(family, kind, protocol)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             listener.bind(place)
             listener.listen(QUEUE)
         except OSError:
@@ -105,13 +98,12 @@ class Address:
             raise
         return listener
 
-    def _listen_at_path(self, beside: bool) -> socket.socket:
-        if not beside:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(1.0)
-                with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
-                    probe.connect(self.path)
-                    raise FileExistsError(17, "another server listens there")
+    def _listen_at_path(self) -> socket.socket:
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(1.0)
+            with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+                probe.connect(self.path)
+                raise FileExistsError(17, "another server listens there")
         listener = socket.socket(socket.AF_UNIX)
         new = f"{self.path}.{os.getpid()}"
         try:

@@ -4,29 +4,36 @@ Rules kept here:
 
 * what fails here fails no plugin: a port that cannot be had costs a line of the log and is tried again;
 * a client that says nothing is not waited for longer than :data:`PATIENCE`;
-* who asks while the server does not answer is told so by a 503.
+* who asks while the server does not answer is told so by a 503;
+* who has connected is answered: by this server, or by its successor, which gets the listening socket.
 """
 
 from __future__ import annotations
 
-import contextlib
+import os
 import queue
+import select
 import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from .. import logs
-from ..runtime.forks import close_in_children
+from ..rpc.listeners import Listeners
+from ..runtime.forks import close_all, close_in_children
 from .address import Address
 from .prometheus import Figures
 
 PATIENCE: Final = 5.0
 """Seconds for an answer of the server, and for a client to say what it wants."""
+
+LAST: Final = 1.0
+"""Seconds, at the end, for the answers to those who were accepted."""
 
 AGAIN: Final = 1.0
 """Seconds until the address is tried again."""
@@ -45,8 +52,7 @@ class Exporter:
     :param address: where.
     :param whole: what is told.
     :param healthy: whether the server can go on.
-    :param beside: whether a server that was here before may still listen there.
-    :param replaced: whether a successor serves, whose socket file the path may lead to at any moment.
+    :param listeners: what a predecessor has handed over, and what a successor gets.
     """
 
     def __init__(
@@ -54,17 +60,16 @@ class Exporter:
         address: Address,
         whole: Whole,
         healthy: Callable[[], bool],
-        beside: bool,
-        replaced: Callable[[], bool] = lambda: False,
+        listeners: Listeners,
     ) -> None:
         self._address = address
         self._whole = whole
         self.healthy: Final = healthy
-        self._beside = beside
-        self._replaced = replaced
+        self._listeners = listeners
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(Figures(self.ask))
         self._stopping = threading.Event()
+        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC)
         self._listener: socket.socket | None = None
         self._thread = threading.Thread(target=self._run, name="pluginserver-metrics", daemon=True)
         close_in_children(self)
@@ -75,10 +80,10 @@ class Exporter:
 
     def __exit__(self, *_exception: object) -> None:
         self._stopping.set()
-        if self._listener is not None:
-            with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # ends the accept
+        os.eventfd_write(self._wakeup, 1)
         self._thread.join(PATIENCE)
+        close_all(self._wakeup)
+        self._wakeup = -1
 
     def ask(self) -> dict[str, Any]:
         """The figures of all processes.
@@ -102,6 +107,7 @@ class Exporter:
 
     def forked(self) -> None:
         """Have nothing that listens; this is a child."""
+        close_all(self._wakeup)
         if self._listener is not None:
             self._listener.close()
 
@@ -109,7 +115,7 @@ class Exporter:
         told = False
         while not self._stopping.is_set():
             try:
-                listener = self._address.listen(self._beside)
+                listener = self._listeners.take(str(self._address)) or self._address.listen()
             except OSError as error:
                 if not told:
                     _log.error(
@@ -123,32 +129,68 @@ class Exporter:
             return
 
     def _serve(self, listener: socket.socket) -> None:
+        address = str(self._address)
         bound = self._address.bound()
         server = _Server(listener, self)
         self._listener = listener
-        _log.info("metrics are served", address=str(self._address))
+        listener.setblocking(False)
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        poll.register(self._wakeup, select.POLLIN)
+        self._listeners.opened(address, listener)
+        _log.info("metrics are served", address=address)
         while not self._stopping.is_set():
+            poll.poll()
+            if self._stopping.is_set() or address in self._listeners.handed_on:
+                break
             try:
                 client, place = listener.accept()
+            except BlockingIOError:
+                continue
             except OSError as error:
                 if not self._stopping.wait(AGAIN):
                     _log.error(f"a client of the metrics was lost: {error.strerror}")
                 continue
             server.process_request(client, place)
-        self._address.remove(listener, None if self._replaced() else bound)
+        self._address.remove(listener, bound if self._listeners.closing(address) else None)
+        server.finish()
 
 
 class _Server(ThreadingHTTPServer):
     """On a socket that listens already."""
-
-    daemon_threads = True
-    block_on_close = False
 
     def __init__(self, listener: socket.socket, exporter: Exporter) -> None:
         super().__init__(("", 0), _Request, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.exporter = exporter
+        self._running: set[threading.Thread] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer a client, on a thread of its own."""
+        thread = threading.Thread(
+            target=self.process_request_thread, args=(request, client_address), daemon=True
+        )
+        self._running.add(thread)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._running.discard(thread)
+            self.shutdown_request(request)
+            _log.error(f"a client of the metrics was lost: {error}")
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer a client, on this thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._running.discard(threading.current_thread())
+
+    def finish(self) -> None:
+        """Wait for the answers to those who were accepted, for :data:`LAST` seconds at the most."""
+        deadline = monotonic() + LAST
+        for thread in list(self._running):
+            thread.join(max(0.0, deadline - monotonic()))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went is no news."""
@@ -185,6 +227,7 @@ class _Request(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
+        self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(text)

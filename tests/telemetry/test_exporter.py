@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families
-from support.client import Client
+from support.client import TIMEOUT, Client
 from support.commands import MODULE, running
 from support.plugins import eventually
+from support.scrape import Unix, get
 
 from pluginserver import Kong, PluginServer
+from pluginserver.errors import LinkError
+from pluginserver.rpc.listeners import Listeners
 from pluginserver.telemetry.address import Address
 from pluginserver.telemetry.exporter import Exporter
 
@@ -37,34 +40,12 @@ class Asks:
         raise ValueError("no")
 
 
-class Unix(http.client.HTTPConnection):
-    """A client of a Unix socket."""
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        try:
-            self.sock.connect(self.host)
-        except OSError:
-            self.sock.close()
-            raise
-
-
-def get(path: str, where: str, accept: str = "") -> tuple[int, str]:
-    client = Unix(path)
-    client.request("GET", where, headers={"Accept": accept})
-    answer = client.getresponse()
-    text = answer.read().decode()
-    client.close()
-    return answer.status, text
-
-
 @contextmanager
 def exporting(server: PluginServer, path: Path, **changes: Any) -> Iterator[str]:
     options: dict[str, Any] = {
         "whole": lambda answer: server.whole(answer),
         "healthy": lambda: server.failure is None,
-        "beside": False,
+        "listeners": Listeners(),
     }
     with Exporter(Address(path=str(path)), **{**options, **changes}):
         eventually(path.exists)
@@ -160,21 +141,20 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def test_a_port_is_shared_in_a_takeover_and_never_else() -> None:
+def test_a_port_is_not_shared() -> None:
     address = Address("127.0.0.1", free_port())
-    with address.listen(beside=False):
-        with pytest.raises(OSError, match="in use"):
-            address.listen(beside=False)
-        address.listen(beside=True).close()
+    with address.listen(), pytest.raises(OSError, match="in use"):
+        address.listen()
 
 
 def test_a_socket_file_is_the_last_ones(prefix: Path) -> None:
     address = Address(path=str(prefix / "m"))
-    old = address.listen(beside=False)
+    old = address.listen()
     bound = address.bound()
     with pytest.raises(OSError, match="another server listens there"):
-        address.listen(beside=False)
-    new = address.listen(beside=True)
+        address.listen()
+    (prefix / "m").unlink()
+    new = address.listen()
     address.remove(old, bound)
     assert (prefix / "m").exists()
     address.remove(new, address.bound())
@@ -188,9 +168,9 @@ def test_an_address_that_is_taken_is_had_when_it_is_free(
     tried = threading.Event()
     listen = Address.listen
 
-    def watched(self: Address, beside: bool) -> socket.socket:
+    def watched(self: Address) -> socket.socket:
         try:
-            return listen(self, beside)
+            return listen(self)
         except OSError:
             tried.set()
             raise
@@ -206,19 +186,78 @@ def test_an_address_that_is_taken_is_had_when_it_is_free(
         eventually(lambda: answers(path))
 
 
-def test_who_was_replaced_leaves_the_file_to_its_successor(prefix: Path) -> None:
+def test_who_connects_between_two_servers_is_answered_by_the_second(prefix: Path) -> None:
     path = prefix / "m"
-    with Exporter(
-        Address(path=str(path)), lambda answer: answer({}), lambda: True, False, lambda: True
-    ):
-        eventually(path.exists)
+    address = Address(path=str(path))
+    first, second = Listeners(), Listeners()
+    client = Unix(str(path))
+    with Exporter(address, told, lambda: True, first):
+        eventually(lambda: answers(str(path)))
+        with first.handing_on([str(address)]) as found:
+            second.came(str(address), found[str(address)].dup())
+        client.request("GET", "/ready")
     assert path.exists()
+    with Exporter(address, told, lambda: True, second):
+        assert client.getresponse().status == 200
+        client.close()
+    assert not path.exists()
+
+
+def test_whom_a_successor_does_not_ask_or_does_not_hear_goes_on(prefix: Path) -> None:
+    path = prefix / "m"
+    address = Address(path=str(path))
+    listeners = Listeners()
+    with Exporter(address, told, lambda: True, listeners):
+        eventually(lambda: answers(str(path)))
+        with listeners.handing_on(["unix:elsewhere"]) as found:
+            assert not found
+        with pytest.raises(LinkError), listeners.handing_on([str(address)]):
+            raise LinkError("the other server is gone")
+        assert answers(str(path))
+    assert not path.exists()
+
+
+def test_what_came_and_nobody_took_is_closed() -> None:
+    listeners = Listeners()
+    with socket.socket(socket.AF_UNIX) as sock:
+        listeners.came("unix:a", sock)
+        listeners.close()
+        assert sock.fileno() == -1
+    assert listeners.take("unix:a") is None
+
+
+def test_who_was_accepted_is_answered_at_the_end(prefix: Path) -> None:
+    asked, go = threading.Event(), threading.Event()
+
+    def whole(answer: Callable[[dict[str, Any]], None]) -> None:
+        asked.set()
+        go.wait(30)
+        answer({"ready": True})
+
+    path = str(prefix / "m")
+    client = Unix(path)
+    exporter = Exporter(Address(path=path), whole, lambda: True, Listeners())
+    exporter.__enter__()
+    eventually(lambda: answers(path))
+    client.request("GET", "/ready")
+    assert asked.wait(30)
+    ending = threading.Thread(target=exporter.__exit__)
+    ending.start()
+    eventually(lambda: not Path(path).exists())
+    go.set()
+    ending.join()
+    assert client.getresponse().status == 200
+    client.close()
+
+
+def told(answer: Callable[[dict[str, Any]], None]) -> None:
+    answer({"ready": True})
 
 
 def answers(path: str) -> bool:
     try:
         return get(path, "/health")[0] == 200
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, FileNotFoundError):
         return False
 
 
@@ -245,17 +284,27 @@ def test_one_process_serves_the_metrics_of_all_and_goes_on_at_a_takeover(
         found = samples(get(f"{prefix}/m", "/metrics")[1])
         assert found["kong_pluginserver_processes",] == int(processes)
         first = pids(prefix)
+        seen: list[set[str] | Exception] = []
+        scraping = threading.Thread(target=scrape, args=(prefix, first, seen))
+        scraping.start()
         with running(*MODULE, *flags):
             assert old.end() == 0
-            eventually(lambda: moved_from(first, prefix))
+            scraping.join()
+            assert not [one for one in seen if isinstance(one, Exception)]
             assert len(pids(prefix)) == int(processes)
 
 
-def moved_from(first: set[str], prefix: Path) -> bool:
-    try:
-        return not pids(prefix) & first
-    except OSError:  # the one is gone, and the other does not listen yet
-        return False
+def scrape(prefix: Path, first: set[str], seen: list[set[str] | Exception]) -> None:
+    """Scrape without a pause until all processes are others, or a scrape fails."""
+    deadline = monotonic() + TIMEOUT
+    while monotonic() < deadline:
+        try:
+            seen.append(pids(prefix))
+        except Exception as error:
+            seen.append(error)
+            return
+        if not seen[-1] & first:
+            return
 
 
 def pids(prefix: Path) -> set[str]:
