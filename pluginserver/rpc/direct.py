@@ -75,8 +75,11 @@ class DirectCall(EventCall):
             self.broke(context, error)
 
 
-def read(methods: Methods, peer: Peer, data: bytes) -> EventCall | None:
-    """The call that ``data`` is; None, and nothing was done, when that is for the general way to say."""
+def read(methods: Methods, peer: Peer, data: bytes, only: int = 0) -> EventCall | None:
+    """The call that ``data`` is; None, and nothing was done, when that is for the general way to say.
+
+    :param only: the event that alone may be gone on with; 0 for any, and for one that begins.
+    """
     try:
         kind, message_id, method, (argument,) = unpackb(data, strict_map_key=False)
         if (
@@ -89,7 +92,7 @@ def read(methods: Methods, peer: Peer, data: bytes) -> EventCall | None:
             return None
         if method in _STEPS:
             number = argument["EventId"]
-            if type(number) is not int:
+            if type(number) is not int or (only and number != only):
                 return None
             value = argument.get("Data")
             event = methods.claim(number, None)
@@ -97,7 +100,7 @@ def read(methods: Methods, peer: Peer, data: bytes) -> EventCall | None:
                 return None
         else:
             value = _BEGIN
-            event = None if method != HANDLE_EVENT else _begin(methods, argument)
+            event = None if only or method != HANDLE_EVENT else _begin(methods, argument)
             if event is None:
                 return None
     except Exception:

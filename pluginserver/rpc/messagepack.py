@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import RPCError
-from ..runtime.requests import Peer, Request
+from ..runtime.requests import Peer, Request, Task
 from . import replies
 from .calls import Context
 from .direct import read
@@ -36,6 +36,12 @@ class MessagePack(Decoder):
         if self.begun or len(data) > SMALL_ITEMS:
             return None
         return read(self._methods, peer, data)
+
+    def step(self, peer: Peer, data: bytes, task: Task) -> Request[Context] | None:
+        """The step for ``task`` that ``data`` is, if the short way knows it and nothing came before."""
+        if self.begun or len(data) > SMALL_ITEMS:
+            return None
+        return read(self._methods, peer, data, task.id)
 
     def request(self, peer: Peer) -> Request[Context] | None:
         """The next request that has arrived whole and is not answered yet.

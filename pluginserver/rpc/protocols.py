@@ -62,6 +62,9 @@ class Unknown:
     def direct(self, _peer: object, _data: bytes) -> None:
         """Nothing is known before the protocol is."""
 
+    def step(self, _peer: object, _data: bytes, _task: object) -> None:
+        """No event has begun yet."""
+
     def prepare(self) -> bool:
         """Nothing is decoded before the protocol is known."""
         return False

@@ -21,7 +21,7 @@ from typing import Final, Generic
 from ..logs import Repeats
 from .connection import Connection
 from .groups import CONTROL, CONTROL_THREADS, EVENTS, FORGOTTEN
-from .pings import cancel_kept
+from .pings import cancel_kept, ping
 from .pool import CLOSED, ThreadPool
 from .requests import SHUTDOWN, C, Ping, Request, Work
 from .switch_interval import LONG, SwitchInterval, cpu_time
@@ -35,6 +35,9 @@ TICK: Final = 0.005
 
 ROUND: Final = 0.1
 """Seconds between two looks at the time-outs."""
+
+SHORT: Final = 0.05
+"""Seconds in one slice after which the leader reads again on the connection that its request came on."""
 
 QUIET_TICKS: Final = 100
 """Looks in a row that find nothing done, before the clock goes to sleep."""
@@ -200,11 +203,13 @@ class Clock(Generic[C]):
         """
         pool = self._pool
         for request in list(pool.in_flight):
+            if now - request.since > SHORT:
+                pool.recall(request.peer)
             why = CLOSED if request.pointless else pool.refusing or self._overdue(request, now)
             if why is not None:
                 self._refuse(request, why)
             else:
-                self._ping(request, now)
+                ping(pool, request, now)
         self._enforce_budgets()
         timeout = pool.options.callback_timeout
         for pinged in list(pool.pinged.values()):
@@ -263,32 +268,13 @@ class Clock(Generic[C]):
                 self._late[request] = None
             return
         self._pool.in_flight.pop(request, None)
+        self._pool.recall(request.peer)
         if request.task is not None:
             self._late[request] = None
         if self._pool.withdraw(request) and request.task is not None:
             request.task.end()
         self._pool.counts["refused"] += 1
         self._pool.answer(request, request.refuse(why))
-
-    def _ping(self, request: Request[C], now: float) -> None:
-        """Send a callback in the name of a handler that is busy, so that Kong goes on waiting."""
-        task, ping = request.task, request.ping
-        if task is None or task.owner is None:
-            return
-        if now - (request.since if ping is None else max(request.since, ping.sent)) < (
-            self._pool.options.ping_interval
-        ):
-            return
-        message = request.ping_message()
-        if message is None:
-            return
-        if ping is None:
-            ping = request.ping = Ping()
-        if request.claim():
-            ping.sent = now
-            self._pool.counts["pings"] += 1
-            self._pool.pinged[task.id] = request
-            self._pool.answer(request, message)
 
     def _unanswered(self, request: Request[C], ping: Ping) -> None:
         """Give up a request whose ping Kong does not answer: nobody waits for it."""

@@ -54,6 +54,10 @@ class Codec(Protocol[C]):
         :returns: None for anything else: then nothing was done, and ``data`` is to be fed.
         """
 
+    def step(self, peer: Line[C], data: bytes, task: Task) -> Request[C] | None:
+        """The request that ``data`` is: one that goes on with ``task``, alone and whole, as :meth:`direct`;
+        by whoever has the connection, on any thread."""
+
     def prepare(self) -> bool:
         """Decode the next request, if it has arrived whole: :meth:`request` then gives it out at once.
 

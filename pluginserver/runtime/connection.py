@@ -1,45 +1,33 @@
-"""One client's socket: bytes in and out, never blocking; what they mean is its codec's business.
+"""One client: bytes in, requests out; what the bytes mean is its codec's business.
 
-Rules kept here:
+How it is sent to is told in :mod:`.sending`.  Rules kept here:
 
-* :meth:`Connection.send` and :meth:`Connection.cut` are for every thread, all else for the leader
-  alone, but :meth:`Connection.read_on`, which is for the worker that it is lent to (see :mod:`.reading`);
-* a reply goes out whole, in the order of the calls: what the socket does not take at once is kept
-  and sent when it can be;
+* all of it is for the leader alone, but what is said to be for the worker that a connection is lent to (see
+  :mod:`.reading`, :mod:`.lending`);
 * while something waits to be sent, nothing is read: a client that pipelines requests and does not
   read the replies costs its own patience, not our memory;
-* half a message, and a reply that nobody reads, have a time since when they are there;
-* a task whose callback cannot have reached its client is known by the end of the connection;
-* a closed socket's number is used again at once by the next connection, so nobody sends on a
-  connection while it is closed, nor after.
+* half a message has a time since when it is there;
+* a task whose callback cannot have reached its client is known by the end of the connection.
 """
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
-import threading
 from collections import deque
-from itertools import islice
 from time import monotonic
 from typing import Final, Generic, NamedTuple
 
 from .codec import Codec, ProtocolError
-from .processes import peer_process
-from .requests import C, Request, Task
+from .requests import C, Owner, Request, Task
+from .sending import Sender
+from .syscalls import Receiver
 
 READ_SIZE: Final = 65_536
 """Bytes: one read empties a Unix socket's usual buffer of many small requests."""
 
-READABLE: Final = select.EPOLLIN
-WRITABLE: Final = select.EPOLLOUT
-
 LARGE: Final = 256 * 1024
 """Bytes of an unfinished request from which on a worker reads the rest of it."""
-
-VIEWS: Final = 64
-"""Replies that are sent in one call."""
 
 
 class Detached(NamedTuple):
@@ -52,7 +40,7 @@ class Detached(NamedTuple):
     """What the socket has not taken yet."""
 
 
-class Connection(Generic[C]):
+class Connection(Sender, Generic[C]):
     """One client.
 
     :param sock: the accepted socket; it is made non-blocking and belongs to this object from now
@@ -62,96 +50,105 @@ class Connection(Generic[C]):
     """
 
     __slots__ = (
+        "_claim",
         "_codec",
         "_failure",
-        "_lock",
         "_open",
-        "_paused",
-        "_poller",
         "_receive",
-        "_registered",
-        "_socket",
-        "_unsent",
-        "asked",
-        "closed",
-        "fd",
         "gone",
         "half_since",
-        "lent",
         "more",
-        "pid",
-        "reset",
-        "unsent_since",
+        "reader",
+        "receiver",
     )
 
     def __init__(self, sock: socket.socket, poller: select.epoll, codec: Codec[C]) -> None:
-        sock.setblocking(False)
-        self.fd = sock.fileno()
-        self.closed = False
-        self.pid: Final = peer_process(sock)
-        """The client's process; 0 when the system does not show it."""
-        self._socket = sock
+        super().__init__(sock, poller)
         self._receive = sock.recv
-        self._poller = poller
-        self._registered = False
         self._codec = codec
-        self._unsent: deque[memoryview] | None = None
-        self._paused = False
         self._open: list[None] = []
         """One for each request that is being worked on: ``append`` and ``pop`` are atomic."""
         self._failure: ProtocolError | None = None
-        self._lock = threading.Lock()
-        self.asked = 0
-        """The task whose callback is the last thing that was sent; 0 when that was something else."""
+        self._claim: list[None] = []
+        """Holds one thing while it is lent to the owner of a task and nobody reads: ``pop`` is the claim."""
+        self.reader: Owner | None = None
+        """Who waits for a step on it."""
+        self.receiver: Receiver
+        """The leader's."""
         self.gone = False
         """Whether the worker that read on found the client gone."""
-        self.reset = False
-        """Whether the client is known to have gone without reading the last thing that was sent."""
-        self.lent = False
-        """Whether a worker has it, which reads on: it says when that is over, and touches it no more."""
         self.more = False
         """Whether more had arrived than the request that was given out last."""
         self.half_since = 0.0
         """Since when there is a part of a request, in seconds on the monotonic clock; 0.0 for none."""
-        self.unsent_since = 0.0
-        """The same for a reply that the socket has not taken."""
 
-    def register(self) -> None:
-        """Let the leader poll this connection."""
-        with self._lock:
-            self._poller.register(self.fd, self._interest())
-            self._registered = True
+    @property
+    def lendable(self) -> bool:
+        """Whether nothing but the step of a task is to be expected on it, for all that is known; the leader
+        only."""
+        return not (self.more or self.unsent or self.paused or self._codec.pending())
 
-    def pause(self) -> None:
-        """Read and handle nothing more for now; the leader only."""
-        self._pause(True)
+    def leave(self) -> None:
+        """Leave a connection that is lent to whoever claims it; the leader, and who has taken it back."""
+        self._claim.append(None)
 
-    def lend(self) -> None:
-        """Have nobody poll this connection until it is resumed, because a worker has it; the leader only."""
-        with self._lock:
-            self.lent = self._paused = True
-            self._poller.unregister(self.fd)
-            self._registered = False
+    def take_back(self) -> bool:
+        """Claim a connection that is lent to the owner of a task: nobody else reads on it from now on; from
+        any thread."""
+        try:
+            self._claim.pop()
+        except IndexError:
+            return False
+        return True
+
+    def returned(self) -> bool:
+        """Have the leader poll it again; by who has taken it back.
+
+        :returns: whether the leader need not be told: there is nothing to handle before.
+        """
+        codec = self._codec
+        with self.lock:
+            self.lent = False
+            if self.closed or self.gone or self._failure or codec.pending():
+                return False
+            self.paused = False
+            try:
+                self.poller.register(self.fd, self.interest())
+            except (OSError, ValueError):  # somebody has closed it
+                return False
+            self.registered = True
+            return True
+
+    def receive_step(self, task: Task, receiver: Receiver) -> Request[C] | None:
+        """Read the step of a task, if that is what has arrived, and all of it; by who has taken it back.
+
+        :param receiver: of the calling thread.
+        :returns: the step, which is counted; None when the connection is to be :meth:`returned`.
+        """
+        try:
+            data = receiver.receive(self.fd, self._receive, READ_SIZE)
+            if not data:
+                self.gone = True
+                return None
+            request = self._codec.step(self, data, task)
+            if request is None:
+                self._codec.feed(data)
+                return None
+            self._open.append(None)
+            return request
+        except OSError as error:
+            self.gone = not self._unread(error)
+        except ProtocolError as error:
+            self._failure = error
+        return None
 
     def resume(self) -> None:
         """Go on; the leader only."""
-        if self._registered or self.closed:
-            self._pause(False)
+        if self.registered or self.closed:
+            self.set_paused(False)
         else:
-            self._paused = False
+            self.paused = False
             self.register()
-
-    def _pause(self, paused: bool) -> None:
-        with self._lock:
-            self._paused = paused
-            if self._registered and not self.closed:
-                self._poller.modify(self.fd, self._interest())
-
-    def _interest(self) -> int:
-        """What the leader polls for; under the lock."""
-        if self._unsent:
-            return WRITABLE
-        return 0 if self._paused else READABLE
 
     def receive(self) -> bool:
         """Read what has arrived.
@@ -173,13 +170,16 @@ class Connection(Generic[C]):
         :returns: that request, which is counted.
         """
         try:
-            data = self._receive(READ_SIZE)
+            if self.others:
+                data = self.receiver.receive(self.fd, self._receive, READ_SIZE)
+            else:
+                data = self._receive(READ_SIZE)
         except OSError as error:
             return self._unread(error)
         if not data:
             return False
         request = None
-        if not (self._unsent or self.closed or self._paused):
+        if not (self.unsent or self.closed or self.paused):
             request = self._codec.direct(self, data)
         if request is None:
             self._codec.feed(data)
@@ -194,7 +194,7 @@ class Connection(Generic[C]):
 
     def large(self) -> bool:
         """Whether so much of an unfinished request is here that a worker is to read the rest."""
-        if not self.half_since or self._unsent or self._paused:
+        if not self.half_since or self.unsent or self.paused:
             return False
         return self._codec.pending() > LARGE
 
@@ -229,7 +229,7 @@ class Connection(Generic[C]):
 
         :raises ProtocolError: when what arrived is not a request.
         """
-        if self._unsent or self.closed or self._paused:
+        if self.unsent or self.closed or self.paused:
             return None
         if self._failure is not None:
             raise self._failure
@@ -269,67 +269,14 @@ class Connection(Generic[C]):
         :meth:`Codec.request`."""
         self._codec = codec
 
-    def send(self, data: bytes, asked: int = 0) -> bool:
-        """Send a frame.
-
-        :param asked: the task whose callback it is; 0 for anything else.
-        :returns: False when it cannot reach the client, which is gone.
-        """
-        with self._lock:
-            if self.closed:
-                return False
-            self.asked = asked
-            if self._unsent:
-                self._unsent.append(memoryview(data))
-                return True
-            try:
-                sent = self._socket.send(data)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError:
-                self.asked = 0
-                return False
-            if sent < len(data):
-                self._unsent = deque([memoryview(data)[sent:]])
-                self.unsent_since = monotonic()
-                if self._registered:
-                    self._poller.modify(self.fd, self._interest())
-            return True
-
-    def flush(self) -> bool:
-        """Send more of what waits; the leader calls it when the socket takes data again.
-
-        :returns: False when the client is gone.
-        """
-        with self._lock:
-            unsent = self._unsent
-            if not unsent:
-                return True
-            try:
-                sent = self._socket.sendmsg(islice(unsent, VIEWS))
-            except (BlockingIOError, InterruptedError):
-                return True
-            except OSError:
-                self.reset = True
-                return False
-            while unsent and sent >= len(unsent[0]):
-                sent -= len(unsent.popleft())
-            if unsent:
-                unsent[0] = unsent[0][sent:]
-            else:
-                self._unsent = None
-                self.unsent_since = 0.0
-                self._poller.modify(self.fd, self._interest())
-            return True
-
     def detach(self) -> Detached:
         """Let the socket go, which stays open; take the connection out of every table first."""
-        with self._lock:
+        with self.lock:
             self.closed = True
-            if self._registered:
-                self._poller.unregister(self.fd)
-            unsent = b"".join(self._unsent or ())
-            return Detached(self._socket, self._codec.unhandled(), unsent)
+            if self.registered:
+                self.poller.unregister(self.fd)
+            unsent = b"".join(self.unsent or ())
+            return Detached(self.sock, self._codec.unhandled(), unsent)
 
     def restore(self, unhandled: bytes, unsent: bytes) -> None:
         """Go on where another process stopped; before :meth:`register`.
@@ -337,31 +284,6 @@ class Connection(Generic[C]):
         :raises ProtocolError: when the codec cannot take that.
         """
         if unsent:
-            self._unsent = deque([memoryview(unsent)])
+            self.unsent = deque([memoryview(unsent)])
             self.unsent_since = monotonic()
         self._codec.feed(unhandled)
-
-    def cut(self) -> None:
-        """Have the leader find the client gone, and close the connection; from any thread."""
-        with self._lock:
-            if not self.closed:
-                self.reset = bool(self._unsent)
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close the socket.  Take the connection out of every table first."""
-        with self._lock:
-            if self.closed:
-                return
-            self.closed = True
-            if self._registered:
-                with contextlib.suppress(OSError, ValueError):  # somebody has closed it
-                    self._poller.unregister(self.fd)
-            self._socket.close()
-
-    def forked(self) -> None:
-        """Close the socket in a child, where the parent's epoll set must not be touched."""
-        self.closed = True
-        with contextlib.suppress(OSError):  # the listener may have closed it
-            self._socket.close()

@@ -51,6 +51,7 @@ class Mover(Generic[C]):
                 at_rest.append(connection)
             elif connection.task is None:
                 connection.pause()
+                pool.recall(connection)
         self._move(at_rest)
 
     def _look_again(self, connection: Connection[C]) -> None:

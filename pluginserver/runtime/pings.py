@@ -11,7 +11,32 @@ from __future__ import annotations
 from time import monotonic
 
 from .pool import ThreadPool
-from .requests import LATE, C, Cancel, Pong, Request, Task
+from .requests import LATE, C, Cancel, Ping, Pong, Request, Task
+
+
+def ping(pool: ThreadPool[C], request: Request[C], now: float) -> None:
+    """Send a callback in the name of a handler that is busy, if it is time, so that Kong goes on waiting; by
+    the clock.
+
+    :param now: seconds on the monotonic clock.
+    """
+    task, sent = request.task, request.ping
+    if task is None or task.owner is None:
+        return
+    since = request.since if sent is None else max(request.since, sent.sent)
+    if now - since < pool.options.ping_interval:
+        return
+    message = request.ping_message()
+    if message is None:
+        return
+    if sent is None:
+        sent = request.ping = Ping()
+    if request.claim():
+        pool.recall(request.peer)
+        sent.sent = now
+        pool.counts["pings"] += 1
+        pool.pinged[task.id] = request
+        pool.answer(request, message)
 
 
 def ponged(pool: ThreadPool[C], pong: Pong[C]) -> None:

@@ -17,11 +17,12 @@ from collections.abc import Callable
 from typing import Generic
 
 from .. import logs
-from .connection import Connection
+from .connection import READ_SIZE, Connection
 from .forks import close_all
 from .notices import Notices
 from .options import Options
 from .requests import C, Request
+from .syscalls import Receiver
 
 
 class Polled(Generic[C]):
@@ -38,6 +39,15 @@ class Polled(Generic[C]):
         """How often each limit was hit."""
         self.poller = select.epoll()
         self.renew_wakeup()
+        self.in_flight: dict[Request[C], None] = {}
+        """The requests that are not in the leader's hands."""
+        self.dozing = False
+        """Whether the clock sleeps until something happens, or is about to."""
+        self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
+        """Wakes the clock."""
+        self._receiver = Receiver(READ_SIZE)
+        self._wakeups: list[int] = []
+        self._all_wakeups: list[int] = []
         self.connections: dict[int, Connection[C]] = {}
         self.watched: dict[int, Callable[[], None]] = {}
         """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
@@ -69,6 +79,8 @@ class Polled(Generic[C]):
         :raises OSError: when the system can watch no more of them; the connection is closed then.
         :raises ValueError: when somebody has closed the epoll set.
         """
+        connection.others = self.in_flight
+        connection.receiver = self._receiver
         self.connections[connection.fd] = connection
         try:
             connection.register()
@@ -104,10 +116,31 @@ class Polled(Generic[C]):
             del self.watched[descriptor]
             raise
 
+    def take_wakeup(self) -> int:
+        """A descriptor that wakes whoever polls it, until it is given back; from any thread.
+
+        It stays open as long as the pool: who is about to write to it may come late.
+        """
+        try:
+            return self._wakeups.pop()
+        except IndexError:
+            wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._all_wakeups.append(wakeup)
+            return wakeup
+
+    def keep_wakeup(self, wakeup: int) -> None:
+        """Give such a descriptor back."""
+        self._wakeups.append(wakeup)
+
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
         with contextlib.suppress(OSError):  # a closed one is noticed by supervision
             os.eventfd_write(self.wakeup, 1)
+
+    def wake_clock(self) -> None:
+        """Let the clock look again; from any thread."""
+        self.dozing = False
+        self.alarm.put(None)
 
     def renew_wakeup(self) -> None:
         """Open the descriptor that wakes the leader, or another one when somebody has closed it."""
@@ -120,8 +153,10 @@ class Polled(Generic[C]):
             self.drop(connection)
         with contextlib.suppress(OSError):  # somebody may have closed it
             self.poller.close()
-        close_all(self.wakeup, *self.watched)
+        close_all(self.wakeup, *self.watched, *self._all_wakeups)
         self.wakeup = -1
+        self._wakeups.clear()
+        self._all_wakeups.clear()
         self.watched.clear()
 
     def forked(self) -> None:
@@ -129,4 +164,4 @@ class Polled(Generic[C]):
         for connection in list(self.connections.values()):
             connection.forked()
         self.poller.close()
-        close_all(self.wakeup, *self.watched)
+        close_all(self.wakeup, *self.watched, *self._all_wakeups)

@@ -53,8 +53,14 @@ moving              leader                       none: stored before        who 
 paused, resumed     leader: add; who answers,    ``dict.pop``,              the leader
                     and who was lent one: pop,   SimpleQueue
                     ``put``
-a lent connection   who it is lent to            ``lent``, stored before    nobody else
-                                                 it is put into ``resumed``
+a connection lent   who it is lent to            ``lent``, stored before    nobody else
+to read a request                                it is put into ``resumed``
+a connection lent   who claims it: its task's    ``list.pop`` is the claim  nobody else
+to a task's owner   owner to wait, clock, leader
+                    and owner to give it back
+reader, waiting     owner: before it waits       none: stored before        who recalls the connection,
+                                                 the inbox and ``moving``   or posts, *after* that
+                                                 are looked at
 its asked, unsent   who sends                    its lock                   leader, clock
 Task.peer           its thread, before it sends  none: one store            leader, when it is gone
 reading             leader                       leadership                 the next leader
@@ -112,8 +118,8 @@ from .groups import (
     READING_THREADS,
     Group,
 )
+from .lending import Lending
 from .options import Options
-from .polled import Polled
 from .reading import Reading
 from .requests import PROMOTE, SHUTDOWN, C, Cancel, Item, Request, Task
 from .thread import PoolThread
@@ -128,7 +134,7 @@ IDLE: Final = 30.0
 """Seconds for which an idle worker is kept."""
 
 
-class ThreadPool(Polled[C]):
+class ThreadPool(Lending[C]):
     """The threads of one server, and what they share.
 
     :param spawn: makes a thread: its pool, its name, its group.
@@ -146,18 +152,12 @@ class ThreadPool(Polled[C]):
         self.books: Final = Books()
         """What its threads count."""
         self.waiting: dict[int, Task] = {}
-        self.in_flight: dict[Request[C], None] = {}
-        """The requests that are not in the leader's hands."""
         self.pinged: dict[int, Request[C]] = {}
         """The requests whose ping is out, by the number of their task."""
         self.kept: dict[int, Task] = {}
         """The tasks that are suspended with a callback which could not be sent, since a ping is out."""
         self.active = False
         """Whether the leader is doing something."""
-        self.dozing = False
-        """Whether the clock sleeps until something happens, or is about to."""
-        self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
-        """Wakes the clock."""
         self.refusing = ""
         """Why every request that is in flight is to be refused; empty while it is not."""
         self.stopping = threading.Event()
@@ -355,11 +355,6 @@ class ThreadPool(Polled[C]):
             self.promote()
 
     # -- the clock, and the end
-
-    def wake_clock(self) -> None:
-        """Let the clock look again; from any thread."""
-        self.dozing = False
-        self.alarm.put(None)
 
     def refuse_all(self, why: str) -> None:
         """Have the clock refuse what runs, and what is still to run; from any thread."""

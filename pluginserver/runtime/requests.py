@@ -14,6 +14,7 @@ runs in slices on one thread, only by what is here.
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -57,6 +58,9 @@ class Owner(Protocol):
 
     book: Book
     """What it counts; nobody else writes in it."""
+
+    inbox: queue.SimpleQueue[Item]
+    """What it is to do next."""
 
     @property
     def began(self) -> float:

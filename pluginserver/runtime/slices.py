@@ -167,6 +167,8 @@ class SlicingThread(PoolThread, Generic[C]):
         if isinstance(work, Request):
             if work.since:
                 self.pool.in_flight.pop(work, None)
+            if task is not None and (not mine or not work.suspended or self.live > 1):
+                self.pool.recall(work.peer)  # before the next request can come there
             if mine:
                 self.pool.answer(work, work.reply if work.ping is None else work.encoded())
 

@@ -2,8 +2,8 @@
 
 CPython runs one thread at a time, and a thread that computes gives way only when another one has
 asked for it for ``sys.getswitchinterval()``, 5 ms by default.  The leader asks again after every
-read, send and poll, so a single endless loop on a worker makes each request wait for several such
-intervals.  Rules kept here:
+poll, so a single endless loop on a worker makes each request wait for several such intervals.  Rules
+kept here:
 
 * the interval is short only while a slice computes for long: with many threads that take turns in
   good order, short intervals cost more than they bring;
@@ -21,8 +21,11 @@ from typing import Final
 
 from ..logs import release_held
 
-LONG: Final = 0.05
-"""Seconds after which a slice is looked at."""
+LONG: Final = 0.005
+"""Seconds after which a slice is looked at: it may have held up others for an interval."""
+
+PERIOD: Final = 0.05
+"""Seconds between two looks."""
 
 SHORT_INTERVAL: Final = 0.0002
 """Seconds; with an endless loop beside it, ``hello`` is twenty times as fast as with 5 ms."""
@@ -52,24 +55,20 @@ class SwitchInterval:
         self._looked = 0.0
 
     def look(self, now: float, threads: Iterable[int]) -> None:
-        """See whether one of the threads computes, and request them accordingly.
+        """See whether the threads compute, each or in turn, and request them accordingly.
 
         :param now: seconds on the monotonic clock; looks that follow each other at once are skipped.
         :param threads: the idents of those that have been in one slice for longer than :data:`LONG`;
             they must be alive.
         """
         passed = now - self._looked
-        if passed < LONG:
+        if passed < PERIOD:
             return
         self._looked = now
         before = self._spent
         self._spent = {ident: self._cpu_time(ident) for ident in threads}
-        computing = any(
-            spent - before[ident] > passed / 4
-            for ident, spent in self._spent.items()
-            if ident in before
-        )
-        self._request(computing)
+        spent = sum(now - before[one] for one, now in self._spent.items() if one in before)
+        self._request(spent > passed / 4)
 
     def close(self) -> None:
         """Request nothing any more."""

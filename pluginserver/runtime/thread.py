@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .book import Book
+from .lending import StepReader
 from .requests import Cancel, Item, Request, Task, Work
 
 
@@ -42,6 +43,8 @@ class PoolThread:
         self.holding: str | None = None
         """The kind whose share of the threads it counts for."""
         self.book = book
+        self.steps: StepReader[Any] | None = None
+        """What it waits with for the steps of its task; None until there was one."""
         self._wake_poll = wake_poll
         self._thread = threading.Thread(target=self.main, name=name, daemon=True)
 
@@ -75,6 +78,8 @@ class PoolThread:
         self.inbox.put(item)
         if self.leading:
             self._wake_poll()
+        elif (steps := self.steps) is not None and steps.waiting:
+            steps.wake()
 
     def interrupt(self, work: Work) -> bool:
         """Interrupt what the caller has claimed, if it is what runs here; never the leader.

@@ -13,8 +13,9 @@ from time import monotonic
 from typing import Any, Final
 
 from .codec import ProtocolError
-from .connection import READABLE, WRITABLE, Connection
+from .connection import Connection
 from .interrupts import Cancelled
+from .lending import StepReader
 from .pings import ponged
 from .pool import ThreadPool
 from .requests import (
@@ -30,6 +31,7 @@ from .requests import (
     Shutdown,
     Task,
 )
+from .sending import READABLE, WRITABLE
 from .slices import SlicingThread
 from .usage import FRESH, Usage
 
@@ -66,6 +68,8 @@ class Worker(SlicingThread[C]):
                         self.current.over = True
             self._leave()
         finally:
+            if self.steps is not None:
+                self.steps.close()
             self.pool.remove(self)
 
     def _work(self) -> None:
@@ -73,13 +77,32 @@ class Worker(SlicingThread[C]):
             while not self._ended:
                 if self.current is not None:
                     self.settle()
-                self._take(self.pool.next_item(self))
+                self._take(self._read_step() or self.pool.next_item(self))
         except Cancelled:
             if self.current is not None:
                 self.current.over = True
         except BaseException as error:
             self.pool.unlock()
             self.pool.log.error("a worker failed, and goes on", exc_info=error)
+
+    def _read_step(self) -> Request[C] | None:
+        """Wait for the next step of this thread's task where its callback went, if that can be."""
+        task = self.parked
+        if task is None or self.live > 1:
+            return None
+        connection = task.peer
+        if not isinstance(connection, Connection) or not connection.lent:
+            return None
+        if connection.unsent_since:  # the leader sends the rest
+            self.pool.recall(connection)
+            return None
+        if self.steps is None:
+            try:
+                self.steps = StepReader(self.pool, self)
+            except OSError:
+                self.pool.recall(connection)
+                return None
+        return self.steps.step(task, connection) if connection.take_back() else None
 
     def _leave(self) -> None:
         """Cancel the tasks that wait here, for a step or for their turn."""
@@ -257,10 +280,12 @@ class Worker(SlicingThread[C]):
                 self.live += 1
                 self.run_inline(request, task)
             else:
-                self.pool.submit(request, monotonic())
+                pool.lend_to_owner(request)
+                pool.submit(request, monotonic())
         elif task.owner is self:
             self.run_inline(request, task)
         else:
+            self.pool.lend_to_owner(request)
             self.pool.hand_over(request, monotonic())
 
     def _refuse(self, request: Request[C], task: Task) -> None:

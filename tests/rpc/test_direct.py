@@ -13,7 +13,7 @@ from support.led import INSTANCE, Led, noting, without_short_way
 from pluginserver import PDKError
 from pluginserver.events.callbacks import callback, finish
 from pluginserver.rpc.messagepack import MessagePack
-from pluginserver.runtime.connection import WRITABLE
+from pluginserver.runtime.sending import WRITABLE
 
 
 class Obeys:

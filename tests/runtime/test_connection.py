@@ -11,7 +11,8 @@ import pytest
 from support.client import pack
 
 from pluginserver.rpc.frames import Decoder
-from pluginserver.runtime.connection import READABLE, WRITABLE, Connection
+from pluginserver.runtime.connection import Connection
+from pluginserver.runtime.sending import READABLE, WRITABLE
 
 REQUEST = pack([0, 1, "plugin.GetStatus", []])
 

@@ -21,7 +21,8 @@ from pluginserver.events.callbacks import callback
 from pluginserver.rpc import frames
 from pluginserver.rpc.messagepack import MessagePack
 from pluginserver.runtime import reading
-from pluginserver.runtime.connection import WRITABLE, Connection
+from pluginserver.runtime.connection import Connection
+from pluginserver.runtime.sending import WRITABLE
 
 Serve = Callable[..., PluginServer]
 

@@ -56,6 +56,16 @@ def test_a_thread_that_computes_makes_them_short(machine: Machine) -> None:
     assert not is_short()
 
 
+def test_threads_that_compute_in_turn_make_them_short(machine: Machine) -> None:
+    """Each of them has an eighth of the time: that alone is no reason."""
+    interval = SwitchInterval(lambda ident: machine.now / 8)
+    machine.look(interval, 1)
+    assert not is_short()
+    machine.look(interval, 1, 2, 3, 4)
+    assert is_short()
+    interval.close()
+
+
 def test_a_thread_that_waits_does_not(machine: Machine) -> None:
     interval = machine.interval()
     for _ in range(20):

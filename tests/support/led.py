@@ -14,9 +14,10 @@ from pluginserver.rpc.clients import UNSEEN
 from pluginserver.rpc.instances import Instances
 from pluginserver.rpc.methods import Methods
 from pluginserver.runtime.codec import Codec
-from pluginserver.runtime.connection import READABLE, Connection
+from pluginserver.runtime.connection import Connection
 from pluginserver.runtime.options import Options
 from pluginserver.runtime.pool import ThreadPool
+from pluginserver.runtime.sending import READABLE
 from pluginserver.runtime.worker import Worker
 
 INSTANCE = 7

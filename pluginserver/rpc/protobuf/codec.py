@@ -70,6 +70,10 @@ class ProtoBuf(Frames):
             self._talk = call.talk
         return call
 
+    def step(self, peer: Peer, data: bytes, task: Task) -> Request[Context] | None:
+        """The answer to the callback of ``task`` that ``data`` is, alone and whole."""
+        return self.direct(peer, data) if self._talk.event is task else None
+
     def request(self, peer: Peer) -> Request[Context] | None:
         """The next request that has arrived whole and is not answered yet.
 

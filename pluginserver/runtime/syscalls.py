@@ -1,0 +1,70 @@
+"""``recv`` and ``send`` that keep the interpreter's lock.
+
+What :mod:`socket` does lets other threads run meanwhile.  For a call that does not wait that is a bad
+bargain where others want to run: the lock is given away for a microsecond of work, and is back when each
+of them has had its turn, or after a switch interval.  Rules kept here:
+
+* nothing here waits (``MSG_DONTWAIT``), whatever the socket's mode is;
+* what is not sent or received by one plain call is left to the socket; but an error of ``recv`` is raised
+  here: a reset is told by the system once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import socket
+from collections.abc import Callable
+from typing import Final
+
+_LIBRARY: Final = ctypes.PyDLL(None)
+_SEND: Final = _LIBRARY.send
+_SEND.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
+_SEND.restype = ctypes.c_ssize_t
+_RECV: Final = ctypes.PyDLL(None, use_errno=True).recv
+_RECV.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_RECV.restype = ctypes.c_ssize_t
+
+_SENDING: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+_RECEIVING: Final = int(socket.MSG_DONTWAIT)
+
+SMALL: Final = 16_384
+"""Bytes that are sent without giving others a turn: the system copies them in a few microseconds."""
+
+
+def send(sock: socket.socket, data: bytes) -> int:
+    """What ``sock.send(data)`` does."""
+    if len(data) <= SMALL:
+        sent: int = _SEND(sock.fileno(), data, len(data), _SENDING)
+        if sent >= 0:
+            return sent
+    return sock.send(data)
+
+
+class Receiver:
+    """Receives for one thread.
+
+    :param size: bytes for which it has room; what is longer takes a second call.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._buffer = ctypes.create_string_buffer(size)
+        self._address = ctypes.addressof(self._buffer)
+        self._bytes = memoryview(self._buffer).cast("B")
+
+    def receive(self, fd: int, receive: Callable[[int], bytes], size: int) -> bytes:
+        """What ``receive(size)`` does, the ``recv`` of a socket that does not block.
+
+        :param fd: the socket's.
+        """
+        room = len(self._bytes)
+        got: int = _RECV(fd, self._address, room, _RECEIVING)
+        if got < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        data = self._bytes[:got].tobytes()
+        if got == room:
+            with contextlib.suppress(BlockingIOError):
+                data += receive(size - room)
+        return data
