@@ -27,6 +27,7 @@ from ..testing.kong.configuration import config_record
 from ..testing.kong.router import Binding
 from ..testing.transports.base import describe
 from . import settings
+from .fields import ShownField, shown_fields
 from .settings import Settings, SettingsError
 
 _CONSUMERS: Final = UUID("0f8c0d5e-6f0b-4c55-9d43-6a1d2f2b7c11")
@@ -58,6 +59,8 @@ class Status:
     :param file: the name of its file.
     :param on: whether requests meet it.
     :param error: why it is left out, or why its file's latest state is not loaded; None for neither.
+    :param path: the whole path of its file.
+    :param fields: its configuration.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Status:
     file: str = ""
     on: bool = False
     error: str | None = None
+    path: str = ""
+    fields: tuple[ShownField, ...] = ()
 
 
 @attrs.define
@@ -153,6 +158,8 @@ class Deployment:
                     file.name,
                     entry.binding is not None,
                     entry.error if broken is None else f"{broken}{_KEPT}",
+                    str(file),
+                    shown_fields(plugin, self._settings, self._file),
                 )
             )
         found.sort(key=lambda one: (one.priority, one.name), reverse=True)

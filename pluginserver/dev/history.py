@@ -162,6 +162,16 @@ class History:
         with self._lock:
             return self._entries.get(exchange_id)
 
+    def previous(self, entry: Entry) -> Entry | None:
+        """The last request before one that had its method, path and query; None when there is none."""
+        asked = entry.exchange.request
+        for one in self.entries():
+            request = one.exchange.request
+            same = (request.method, request.target) == (asked.method, asked.target)
+            if one.number < entry.number and same:
+                return one
+        return None
+
     def _take_tracebacks(self, entry: Entry, run: Run) -> None:
         found = self._errors.take(run.event_id)
         if found and run.event_id is not None:

@@ -129,6 +129,12 @@ class Settings:
                 _put(config, config_record(schema) or {}, path, option.text)
         return config
 
+    def option_for(self, plugin: str, field: str) -> Option | None:
+        """The last option that gives a field of a plugin, or something in it."""
+        return next(
+            (one for one in self.options[::-1] if (one.path_in(plugin) or [""])[0] == field), None
+        )
+
     def unused(self, plugins: Sequence[str]) -> list[str]:
         """What was set for plugins that are not loaded, as sentences.
 

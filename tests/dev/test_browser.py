@@ -158,7 +158,10 @@ def test_the_list_follows_the_requests(browser: Browser, plugins: Path) -> None:
         browser.until(lambda: "/second" in browser.text("tbody"))
         browser.until(lambda: not browser.all("tbody tr.open"))
         rows = [row.text.split() for row in browser.all("tbody tr")]
-        assert [row[1:4] for row in rows] == [["POST", "/second", "200"], ["GET", "/first", "200"]]
+        assert [row[1:5] for row in rows] == [
+            ["POST", "/second", "service", "200"],
+            ["GET", "/first", "service", "200"],
+        ]
         assert [row[-1] for row in rows] == ["2", "2"]
         assert browser.text("[data-count]") == "2"
         assert "No request came yet" not in browser.text("main")
@@ -312,6 +315,26 @@ def test_everything_has_a_name(browser: Browser, plugins: Path) -> None:
             assert max(levels) < 4
 
 
+DISCOUNT = """
+import attrs
+from pluginserver import Kong
+
+version = "1.0.0"
+priority = 100
+
+@attrs.define
+class Plugin:
+    percent: int = 10
+
+    def access(self, kong: Kong) -> None:
+        order = kong.request.get_body()
+        kong.service.request.set_header("x-discount", str(self.discount(order["items"])))
+
+    def discount(self, items: list[int]) -> int:
+        return self.percent * sum(items) // len(items)
+"""
+
+
 def test_pictures_for_the_docs(browser: Browser, examples: Dev) -> None:
     examples.get("/orders?page=2")
     examples.get("/orders", x_api_key="wrong")
@@ -328,6 +351,9 @@ def test_pictures_for_the_docs(browser: Browser, examples: Dev) -> None:
     examples.screen.wait_for("get_source", 13)
     browser.look(examples)
     assert len(browser.all("tbody tr")) == 13
+    browser.screen(1000, 700, dark=True)
+    browser.picture("dev-list-dark")
+    browser.screen(1000, 700)
     browser.picture("dev-list")
     browser.click("tbody tr:nth-child(2) a")
     browser.until(lambda: "POST /orders" in browser.text("h1"))
@@ -335,3 +361,212 @@ def test_pictures_for_the_docs(browser: Browser, examples: Dev) -> None:
     browser.picture("dev-timeline")
     browser.screen(360, 740, dark=True)
     browser.picture("dev-phone")
+    browser.screen(1000, 700)
+    browser.look(examples, "/plugins")
+    browser.picture("dev-plugins")
+
+
+def test_pictures_of_an_error_and_of_a_comparison(browser: Browser, plugins: Path) -> None:
+    (plugins / "discount.py").write_text(DISCOUNT)
+    with dev(plugins) as gateway:
+        for body in (b'{"items": [3, 4]}', b'{"items": [3, 4, 9]}', b'{"items": []}'):
+            gateway.request("POST", "/orders", body, content_type="application/json")
+        third, second, _ = gateway.gateway.history.entries()
+        browser.look(gateway, f"/requests/{third.id}")
+        assert "ZeroDivisionError" in browser.text(".raised")
+        browser.picture("dev-error")
+        browser.look(gateway, f"/requests/{second.id}/compare")
+        browser.screen(1000, 900)
+        browser.picture("dev-compare")
+
+
+BOOM = """
+version = "1.0.0"
+priority = 50
+class Plugin:
+    def access(self, kong):
+        if kong.request.get_path() == "/boom":
+            raise ValueError("first line\\n" + "very long " * 40)
+        if kong.request.get_path() == "/ours":
+            kong.response.set_header("x-none", None)
+        kong.response.set_header("x-time", kong.request.get_query_arg("at") or "none")
+"""
+
+
+def test_a_traceback_scrolls_and_its_exception_is_in_sight(
+    browser: Browser, plugins: Path
+) -> None:
+    (plugins / "boom.py").write_text(BOOM.replace("very long", "very long" + " " * 200))
+    with dev(plugins) as gateway:
+        gateway.get("/boom")
+        for width in (320, 768, 1440):
+            browser.screen(width, 700)
+            browser.look(gateway, "/latest")
+            assert browser.overflow() == 0
+            wide, inside = browser.script(
+                "const box = document.querySelector('.traceback');"
+                "return [box.scrollWidth, box.clientWidth]"
+            )
+            assert wide >= inside
+            assert browser.script(
+                "const pre = document.querySelector('.traceback pre');"
+                "return getComputedStyle(pre).whiteSpace"
+            ) in ("pre", "pre nowrap")
+        bottom = browser.script(
+            "return document.querySelector('.raised').getBoundingClientRect().top"
+        )
+        assert bottom < 700
+        assert wide > 0
+        assert browser.text("main").count("ValueError: first line") == 1
+
+
+def test_frames_of_the_server_are_folded(browser: Browser, plugins: Path) -> None:
+    (plugins / "boom.py").write_text(BOOM)
+    with dev(plugins) as gateway:
+        gateway.get("/ours")
+        browser.look(gateway, "/latest")
+        assert "boom.py" in browser.text(".traceback")
+        assert "pdk/headers.py" not in browser.text(".traceback pre")
+        assert "kong.log.err" not in browser.text(".timeline .block > ol")
+        browser.click(".traceback summary")
+        assert "pdk/headers.py" in browser.text(".traceback details[open] pre")
+        browser.click(".told summary")
+        assert "kong.log.err" in browser.text(".told[open]").replace("kong.log.\n", "kong.log.")
+
+
+def test_the_list_is_filtered(browser: Browser, plugins: Path) -> None:
+    (plugins / "hello.py").write_text(HELLO)
+    (plugins / "boom.py").write_text(BOOM)
+
+    def shown() -> list[str]:
+        return browser.text("tbody tr:not([hidden]) .path").split()
+
+    def choose(name: str, value: str) -> None:
+        browser.script(
+            "const field = document.querySelector(`[name=${arguments[0]}]`);"
+            "field.value = arguments[1];"
+            "field.dispatchEvent(new Event('input', {bubbles: true}))",
+            name,
+            value,
+        )
+
+    with dev(plugins) as gateway:
+        for path in ("/one", "/boom", "/two"):
+            gateway.get(path)
+        gateway.screen.wait_for("/two 200")
+        browser.look(gateway)
+        browser.until(lambda: not browser.all("tbody tr.open"))
+        assert shown() == ["/two", "/boom", "/one"]
+        choose("status", "5")
+        assert shown() == ["/boom"]
+        assert browser.text("[data-shown]") == "1 of 3"
+        choose("status", "bugs")
+        assert shown() == ["/boom"]
+        gateway.get("/three")
+        browser.until(lambda: browser.text("[data-shown]") == "1 of 4")
+        browser.driver.refresh()
+        browser.until(lambda: browser.text("[data-shown]") == "1 of 4")
+        choose("status", "")
+        choose("text", "/T")
+        assert shown() == ["/three", "/two"]
+        choose("plugin", "hello")
+        assert shown() == ["/three", "/two"]
+        choose("text", "nothing such")
+        assert browser.text("[data-none]") == "No request matches."
+
+
+def test_the_keys_of_the_keyboard(browser: Browser, plugins: Path) -> None:
+    def press(key: str) -> None:
+        browser.driver.switch_to.active_element.send_keys(key)
+
+    with dev(plugins) as gateway:
+        gateway.get("/older")
+        gateway.get("/newer")
+        browser.look(gateway)
+        press("j")
+        press("j")
+        assert "/older" in browser.script("return document.activeElement.innerText")
+        press("k")
+        assert "/newer" in browser.script("return document.activeElement.innerText")
+        press(Keys.ENTER)
+        browser.until(lambda: browser.text("h1") == "GET /newer")
+        browser.until(lambda: browser.text("[data-live='on']") == "Live")
+        press("j")
+        browser.until(lambda: browser.text("h1") == "GET /older")
+        browser.until(lambda: browser.text("[data-live='on']") == "Live")
+        press("k")
+        browser.until(lambda: browser.text("h1") == "GET /newer")
+        browser.until(lambda: browser.text("[data-live='on']") == "Live")
+        press("?")
+        assert "filter the requests" in browser.text("dialog[open]")
+        press("?")
+        assert browser.all("dialog[open]") == []
+        press("/")
+        browser.until(lambda: browser.script("return document.activeElement.name") == "text")
+        press("jk?")
+        assert browser.script("return document.activeElement.value") == "jk?"
+
+
+def test_a_request_is_copied_as_a_command(browser: Browser, plugins: Path) -> None:
+    with dev(plugins) as gateway:
+        gateway.request("POST", "/x?y=1", b"it's", content_type="text/plain")
+        browser.driver.execute_cdp_cmd(
+            "Browser.grantPermissions",
+            {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]},
+        )
+        browser.look(gateway, "/latest")
+        browser.click("[data-copy]")
+        browser.until(lambda: browser.text("[data-copy]") == "Copied")
+        copied = browser.driver.execute_async_script(
+            "navigator.clipboard.readText().then(arguments[0])"
+        )
+        browser.script("document.querySelector('#curl').open = true")
+        assert copied == browser.text("#curl-text")
+        assert copied.startswith("curl -i")
+
+
+def test_two_runs_of_a_request_are_compared(browser: Browser, plugins: Path) -> None:
+    (plugins / "boom.py").write_text(BOOM)
+    with dev(plugins) as gateway:
+        gateway.get("/x", x_in="1")
+        browser.look(gateway, "/latest")
+        assert browser.all("#compare") == []
+        gateway.get("/x", x_in="2")
+        browser.until(lambda: browser.all("#compare"))
+        browser.click("#compare")
+        browser.until(lambda: browser.text("h2"))
+        assert "Request from the client" in browser.text("h2")
+        assert "x-in: 1" in browser.text(".diff .removed")
+        assert "x-in: 2" in browser.text(".diff .added")
+        assert "x-time" not in browser.text(".diff .added, .diff .removed")
+        assert browser.overflow() == 0
+
+
+def test_the_plugins_page_follows_the_plugins(browser: Browser, plugins: Path) -> None:
+    (plugins / "hello.py").write_text(HELLO)
+    with dev(plugins) as gateway:
+        browser.look(gateway, "/plugins")
+        assert browser.text("tbody").split() == ["message", "string", "hello", "default"]
+        (plugins / "hello.py").write_text(HELLO.replace('"hello"', '"bye"'))
+        browser.until(lambda: browser.text("tbody").split()[2:3] == ["bye"])
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [320, 768, 1440])
+def test_every_page_fits(browser: Browser, examples: Dev, width: int, dark: bool) -> None:
+    for _ in range(2):
+        examples.request("POST", "/orders", b'{"item": 17}', x_api_key="demo")
+    examples.get("/orders")
+    latest = examples.gateway.history.entries()[1].id
+    browser.screen(width, 800, dark)
+    for path in ("", "/plugins", "/latest", f"/requests/{latest}", f"/requests/{latest}/compare"):
+        browser.look(examples, path)
+        browser.script("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert browser.overflow() == 0, path
+        clipped = browser.script(
+            "return [...document.querySelectorAll('main p, main th, main button, main .status')]"
+            ".filter(e => getComputedStyle(e).overflowX === 'visible' && !e.closest('.unseen')"
+            " && e.getClientRects().length && e.getBoundingClientRect().right > innerWidth + 1"
+            " && !e.closest('.traceback')).map(e => e.textContent)"
+        )
+        assert clipped == [], path

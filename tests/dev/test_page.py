@@ -46,7 +46,7 @@ def plugins(tmp_path: Path) -> Path:
 class Tags(html.parser.HTMLParser):
     """The elements of a page; it must close all that it opens."""
 
-    VOID = frozenset({"meta", "link", "img", "rect", "br"})
+    VOID = frozenset({"meta", "link", "img", "rect", "br", "input"})
 
     def __init__(self) -> None:
         super().__init__()

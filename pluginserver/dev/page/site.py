@@ -27,6 +27,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ..deployment import Status
 from ..history import Entry, History
 from . import view
+from .compare import changes
+from .curl import curl
 
 BASE: Final = "/__pluginserver"
 
@@ -122,10 +124,15 @@ class Site:
             return await self._events(request)
         if path == "latest":
             entries = self._history.entries()
-            return self._timeline(entries[0] if entries else None, "latest")
+            return self._timeline(entries[0] if entries else None, "latest", request.host)
+        if path == "plugins":
+            return self._page("configuration.html", self._history.version)
         kind, _, name = path.partition("/")
-        if kind == "requests":
-            return self._timeline(self._history.get(name), name)
+        name, _, what = name.partition("/")
+        if kind == "requests" and not what:
+            return self._timeline(self._history.get(name), name, request.host)
+        if kind == "requests" and what == "compare":
+            return self._compare(self._history.get(name))
         return self._text(404, "There is no such page")
 
     # -- pages
@@ -135,7 +142,19 @@ class Site:
         rows = [view.row(entry) for entry in self._history.entries()]
         return self._page("list.html", version, rows=rows, count=self._history.count)
 
-    def _timeline(self, entry: Entry | None, watch: str) -> web.Response:
+    def _compare(self, entry: Entry | None) -> web.Response:
+        version = self._history.version
+        if entry is None:
+            return self._page("none.html", version, status=404, watch="none")
+        before = self._history.previous(entry)
+        return self._page(
+            "compare.html",
+            version,
+            row=view.row(entry),
+            found=None if before is None else changes(before, entry),
+        )
+
+    def _timeline(self, entry: Entry | None, watch: str, host: str) -> web.Response:
         version = self._history.version
         if entry is None:
             return self._page(
@@ -148,6 +167,8 @@ class Site:
             version,
             watch=watch,
             shown=view.request(entry),
+            curl=curl(entry.exchange.request, f"http://{host}"),
+            previous=self._history.previous(entry),
             newer=entries[at - 1].id if at > 0 else None,
             older=entries[at + 1].id if at + 1 < len(entries) else None,
         )

@@ -16,12 +16,19 @@ import attrs
 
 from ...testing import Change, Exchange, Headers, LogLine, Run
 from ...testing.kong.headers import same
-from ...testing.record.format import body, literal, plain, round_trips, size, took
+from ...testing.record.format import literal, plain, round_trips, size, took
 from ...testing.record.timeline import CallStep, ServiceCall, Stage, Step, timeline
 from ..history import Entry
+from ..spared import spared
+from .axis import Tick, ticks
+from .bodies import as_json, pretty, whole
+from .traces import Bug, bugs, told_by_server
 
 STEPS: Final = 1000
 """Callbacks and log lines of a request that are shown at the most."""
+
+LONG: Final = 120
+"""Characters of an answer that a line of the timeline has."""
 
 _ENDS: Final = {
     "ret": "",
@@ -48,6 +55,8 @@ class Row:
     trips: int
     bugs: int
     over: bool
+    who: str
+    plugins: Sequence[str]
 
 
 def row(entry: Entry) -> Row:
@@ -67,7 +76,19 @@ def row(entry: Entry) -> Row:
         trips=exchange.round_trips,
         bugs=len(exchange.problems),
         over=entry.over,
+        who=answered_by(exchange),
+        plugins=sorted({run.plugin for run in list(exchange.runs)}),
     )
+
+
+def answered_by(exchange: Exchange) -> str:
+    """Who made the response: the service, a plugin by its name, or Kong."""
+    if exchange.response is None:
+        return "…"
+    if exchange.source == "service":
+        return "service"
+    ends = [run.plugin for run in list(exchange.runs) if run.ended in ("exit", "error")]
+    return ends[0] if ends else "Kong"
 
 
 def tone(status: str) -> str:
@@ -83,10 +104,13 @@ def clock(seconds: float) -> str:
 
 @attrs.frozen
 class Bar:
-    """A stretch of time on the axis; ``x`` and ``width`` are percentages of the whole."""
+    """A stretch of time on the axis; ``x`` and ``width`` are percentages of the whole, and so is
+    ``starting``, the part of ``width`` in which an instance started.
+    """
 
     x: float
     width: float
+    starting: float = 0.0
 
 
 @attrs.frozen
@@ -101,7 +125,9 @@ class ChangeLine:
 
 @attrs.frozen
 class CallLine:
-    """A callback in the timeline."""
+    """A callback in the timeline; ``whole`` is an answer that is too long for a line, with a line for each
+    value.
+    """
 
     kind: str
     at: str
@@ -112,6 +138,8 @@ class CallLine:
     error: str | None
     took: str
     changes: Sequence[ChangeLine]
+    whole: str | None
+    anchor: str
 
 
 @attrs.frozen
@@ -130,7 +158,11 @@ Line = CallLine | LogEntry
 
 @attrs.frozen
 class Block:
-    """A run of a phase, or the call of the service, with what happened in it."""
+    """A run of a phase, or the call of the service, with what happened in it.
+
+    ``told`` is what the plugin server itself told Kong of an exception, ``started`` how long the instance
+    took to start.
+    """
 
     kind: str
     anchor: str
@@ -142,7 +174,8 @@ class Block:
     facts: Sequence[str]
     lines: Sequence[Line]
     error: str | None = None
-    tracebacks: Sequence[str] = ()
+    told: Sequence[Line] = ()
+    started: str = ""
 
 
 @attrs.frozen
@@ -181,13 +214,13 @@ class RequestView:
     """Everything about a request."""
 
     row: Row
-    source: str
     client: str
-    problems: list[str]
+    bugs: list[Bug]
     blocks: list[Block]
-    ticks: list[str]
+    ticks: list[Tick]
     comparisons: list[Comparison]
     hidden: int
+    spared: int | None
 
 
 def request(entry: Entry) -> RequestView:
@@ -196,16 +229,15 @@ def request(entry: Entry) -> RequestView:
     shown = timeline(exchange)
     whole = shown.end or 1e-9
     blocks, hidden = _blocks(entry, shown.stages, whole)
-    source = {"service": "the service", "exit": "a plugin", "error": "Kong"}[exchange.source]
     return RequestView(
         row=row(entry),
-        source="" if shown.response is None else source,
         client=f"{exchange.request.client_ip}:{exchange.request.client_port}",
-        problems=[plain(problem.message) for problem in shown.problems],
+        bugs=bugs(entry, shown.stages, shown.problems),
         blocks=blocks,
-        ticks=[took(whole * part / 4) if part else "0" for part in range(5)],
+        ticks=ticks(whole),
         comparisons=list(_comparisons(exchange)),
         hidden=hidden,
+        spared=spared(exchange),
     )
 
 
@@ -221,7 +253,7 @@ def _blocks(entry: Entry, stages: Sequence[Stage], whole: float) -> tuple[list[B
     for stage in stages:
         lines = [_line(step) for step in stage.steps[:left]]
         left -= len(lines)
-        blocks.append(_block(entry, stage, lines, whole, f"b{len(blocks)}"))
+        blocks.append(_block(stage, lines, whole, f"b{len(blocks)}"))
     return blocks, sum(len(stage.steps) for stage in stages) - (STEPS - left)
 
 
@@ -229,18 +261,21 @@ def _line(step: Step) -> Line:
     return _call(step) if isinstance(step, CallStep) else _log(step.line)
 
 
-def _block(entry: Entry, stage: Stage, lines: Sequence[Line], whole: float, anchor: str) -> Block:
+def _block(stage: Stage, lines: Sequence[Line], whole: float, anchor: str) -> Block:
     subject = stage.subject
     if subject is None:
         return Block("kong", anchor, "kong", "Kong", "Kong", "", Bar(0, 0), [], lines)
     bar = _bar(subject.start, subject.duration, whole)
     if isinstance(subject, Run):
-        return _run(entry, subject, lines, bar, anchor)
+        starting = min(round(subject.starting / whole * 100, 3), bar.width)
+        return _run(subject, stage, lines, attrs.evolve(bar, starting=starting), anchor)
     return _service(subject, lines, bar, anchor)
 
 
-def _run(entry: Entry, run: Run, lines: Sequence[Line], bar: Bar, anchor: str) -> Block:
-    facts = [round_trips(run.round_trips), _ENDS.get(run.ended, run.ended)]
+def _run(run: Run, stage: Stage, lines: Sequence[Line], bar: Bar, anchor: str) -> Block:
+    told = told_by_server(stage)
+    failed = bool(told) and run.ended in ("exit", "error")
+    facts = [round_trips(run.round_trips), "failed" if failed else _ENDS.get(run.ended, run.ended)]
     return Block(
         kind="run",
         anchor=anchor,
@@ -250,9 +285,10 @@ def _run(entry: Entry, run: Run, lines: Sequence[Line], bar: Bar, anchor: str) -
         took=took(run.duration),
         bar=bar,
         facts=[fact for fact in facts if fact],
-        lines=lines,
-        error=plain(run.error) if run.error else None,
-        tracebacks=[plain(text, 20000) for text in entry.tracebacks.get(run.event_id or -1, [])],
+        lines=[line for place, line in enumerate(lines) if place not in told],
+        error=plain(run.error) if run.error and not told else None,
+        told=[line for place, line in enumerate(lines) if place in told],
+        started=took(run.starting) if run.starting else "",
     )
 
 
@@ -274,16 +310,23 @@ def _service(call: ServiceCall, lines: Sequence[Line], bar: Bar, anchor: str) ->
 def _call(step: CallStep) -> CallLine:
     call = step.call
     space, _, name = call.method.rpartition(".")
+    answer = as_json(call.answer)
+    shown = literal(answer, 400)
+    rest = None
+    if len(shown) > LONG:
+        shown, rest = literal(answer, LONG // 2), whole(answer)
     return CallLine(
         kind="call",
         at=f"+{took(step.at)}",
         space=plain(f"{space}." if space else "", 200),
         name=plain(name, 200),
         arguments=", ".join(literal(argument) for argument in call.args),
-        answer=None if step.outcome in ("throw", "no answer") else literal(call.answer, 400),
+        answer=None if step.outcome in ("throw", "no answer") else shown,
         error=plain(call.error) if call.error else None,
         took=took(call.duration),
         changes=[_change(change) for change in call.changes],
+        whole=rest,
+        anchor=f"c{round(call.start * 1e9)}",
     )
 
 
@@ -329,7 +372,7 @@ def _comparisons(exchange: Exchange) -> Iterator[Comparison]:
 
 
 def _side(title: str, line: str, data: bytes) -> Side:
-    return Side(title, plain(line, 1000), body(data) if data else None, size(len(data)))
+    return Side(title, plain(line, 1000), pretty(data) if data else None, size(len(data)))
 
 
 def _compared(before: Headers, after: Headers) -> list[HeaderLine]:

@@ -129,7 +129,7 @@ class KongClient:
     def _run(self, state: State, binding: Binding, run: Run) -> None:
         side = self._sides[binding.info.protocol]
         for attempt in range(RETRIES + 1):
-            run.instance_id = self._instance(state, binding, side)
+            run.instance_id = self._instance(state, binding, side, run)
             try:
                 side.event(state, run)
                 return
@@ -151,12 +151,16 @@ class KongClient:
             for key in [key for key, one in self._instances.items() if one.plugin == plugin]:
                 del self._instances[key]
 
-    def _instance(self, state: State, binding: Binding, side: Side) -> Any:
+    def _instance(self, state: State, binding: Binding, side: Side, run: Run) -> Any:
         instance = self._instances.get(binding.id)
         if _fits(instance, binding, side):
             return instance.id
-        with self._starting:
-            return self._start_instance(state, binding, side)
+        began = state.elapsed
+        try:
+            with self._starting:
+                return self._start_instance(state, binding, side)
+        finally:
+            run.starting += state.elapsed - began
 
     def _start_instance(self, state: State, binding: Binding, side: Side) -> Any:
         """Start the instance that several requests may have found missing at once."""

@@ -101,6 +101,7 @@ class Run:
     :param error: the text that belongs to it; None for none.
     :param round_trips: how many RPCs it took; in ProtoBuf:1 its call, and each result of a callback.
     :param protocol: ``"msgpack"`` or ``"protobuf"``.
+    :param starting: seconds of it that it waited for its instance to start; 0.0 when that was there.
     """
 
     plugin: str
@@ -114,6 +115,7 @@ class Run:
     error: str | None = None
     round_trips: int = 0
     protocol: str = MSGPACK
+    starting: float = 0.0
 
 
 @attrs.frozen
