@@ -10,10 +10,10 @@ empty :=
 space := $(empty) $(empty)
 export PATH := $(PATH)$(if $(strip $(BINS)),:$(subst $(space),:,$(strip $(BINS))))
 
-.PHONY: help demo check test bench chaos soak docs clean
+.PHONY: FORCE help demo check test bench chaos soak docs clean
 
 help:
-	@echo "make demo    a gateway with the example plugins, without Kong"
+	@echo "make demo    a gateway with the example plugins, without Kong: make demo PORT=9000"
 	@echo "make check   style, types and tests on one Python: before each commit"
 	@echo "make test    run all checks on every Python there is"
 	@echo "make bench   compare the speed with the floor and with peers: make bench ARGS=--quick"
@@ -22,8 +22,15 @@ help:
 	@echo "make docs    build the docs into docs/_build/html"
 	@echo "make clean   remove what the others made"
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+# A virtual environment that does not work any more (its Python is gone, or it was left half made) is made again.
+ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
+BROKEN := $(shell $(VENV)/bin/python -c 'import pip' >/dev/null 2>&1 || echo yes)
+endif
+
+$(VENV)/bin/python: $(if $(BROKEN),FORCE)
+	$(PYTHON) -m venv --clear $(VENV)
+
+FORCE:
 
 $(VENV)/tox.done: $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --upgrade 'tox>=4.11'
@@ -37,21 +44,22 @@ $(VENV)/check.done: $(VENV)/bin/python setup.cfg
 	$(VENV)/bin/python -m pip install --quiet --editable '.[check]'
 	@touch $@
 
+PORT ?=
+
 demo: $(VENV)/dev.done
-	@echo "Try: curl -i -H 'x-api-key: demo' http://127.0.0.1:8000/orders"
-	@echo "and then http://127.0.0.1:8000/__pluginserver in a browser; Ctrl-C ends it."
-	$(VENV)/bin/python -m pluginserver dev examples --config-file examples/dev.toml
+	$(VENV)/bin/python -m pluginserver dev examples examples/demo --config-file examples/dev.toml \
+		$(if $(PORT),--port $(PORT))
 
 # The random cases of a minute; the matrix draws more.
 check: export PLUGINSERVER_FUZZ_CASES ?= 100
 check: $(VENV)/check.done
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
 	$(VENV)/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal
 
 test: $(VENV)/tox.done
-	$(VENV)/bin/tox run -e "$$($(VENV)/bin/python .ci/matrix)"
+	$(VENV)/bin/python -m tox run -e "$$($(VENV)/bin/python .ci/matrix)"
 
 # The peer that is not from PyPI; where Node.js is not, the comparison says so.
 $(VENV)/bench.done: $(VENV)/dev.done
@@ -71,10 +79,10 @@ chaos: $(VENV)/check.done
 	cd tests && ../$(VENV)/bin/python -m chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 soak: $(VENV)/tox.done
-	$(VENV)/bin/tox run -e soak
+	$(VENV)/bin/python -m tox run -e soak
 
 docs: $(VENV)/tox.done
-	$(VENV)/bin/tox run -e docs
+	$(VENV)/bin/python -m tox run -e docs
 
 clean:
 	rm -rf $(VENV) .python3.14 .tox build *.egg-info docs/_build .coverage .coverage.* \

@@ -12,7 +12,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -24,10 +24,11 @@ from .. import logs
 from ..cli.exit import EXIT_TIME, end_within
 from ..cli.subcommand import SubCommand, plugins_directory, run
 from ..errors import PluginServerError
+from ..testing.record.format import plain
 from . import settings
 from .gateway import DevGateway, Options, running
 from .page.site import BASE
-from .settings import Option
+from .settings import Hint, Option
 from .terminal import Terminal
 
 PORT: Final = 8000
@@ -122,7 +123,7 @@ def _greet(options: Options, terminal: Terminal, gateway: DevGateway) -> None:
     upstream = options.upstream or "an echo that shows what arrived (--upstream URL for your own)"
     terminal.write(
         f"  upstream  {upstream}",
-        f"  try       {terminal.style('bold', f'curl -i {gateway.url}/')}",
+        *_hints(options, terminal, gateway.url),
         f"  page      {terminal.style('bold', gateway.url + BASE)}",
     )
     if not _is_loopback(options.host):
@@ -131,6 +132,14 @@ def _greet(options: Options, terminal: Terminal, gateway: DevGateway) -> None:
                 "yellow", f"  listening on {options.host}: whoever reaches it can use it"
             )
         )
+
+
+def _hints(options: Options, terminal: Terminal, url: str) -> Iterator[str]:
+    """What to try, a line each."""
+    for hint in options.settings.hints or [Hint("curl -i {url}/")]:
+        command = terminal.style("bold", plain(hint.command.replace("{url}", url)))
+        shows = terminal.style("dim", f"  # {plain(hint.shows)}") if hint.shows else ""
+        yield f"  try       {command}{shows}"
 
 
 def _options(

@@ -59,7 +59,7 @@ class Status:
     :param file: the name of its file.
     :param on: whether requests meet it.
     :param error: why it is left out, or why its file's latest state is not loaded; None for neither.
-    :param path: the whole path of its file.
+    :param path: the path of its file, from the current directory on when it is in it.
     :param fields: its configuration.
     """
 
@@ -158,7 +158,7 @@ class Deployment:
                     file.name,
                     entry.binding is not None,
                     entry.error if broken is None else f"{broken}{_KEPT}",
-                    str(file),
+                    _shown(file),
                     shown_fields(plugin, self._settings, self._file),
                 )
             )
@@ -237,6 +237,12 @@ class Deployment:
         if binding is not None:
             self._gateway.bindings = [one for one in self._gateway.bindings if one is not binding]
             self._gateway.unbind(binding)
+
+
+def _shown(path: Path) -> str:
+    """A path, from the current directory on when it is in it."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _refusal(plugin: Plugin, config: dict[str, Any]) -> str | None:

@@ -13,6 +13,10 @@ They come from a file (TOML or JSON) and from ``--config NAME.FIELD=VALUE``, whi
     [vault]
     "env/token" = "secret"
 
+    [[hints]]
+    command = "curl -i {url}/hello"
+    shows = "a greeting"
+
 Rules kept here:
 
 * an option's text becomes what the plugin's schema asks for: ``5`` is text for a string field and a
@@ -47,6 +51,14 @@ class SettingsError(PluginServerError):
 
 
 @attrs.frozen
+class Hint:
+    """Something to try: a command, in which ``{url}`` is where the gateway is, and what it shows."""
+
+    command: str
+    shows: str = ""
+
+
+@attrs.frozen
 class _Consumer:
     """A consumer in a file: its name, and whatever else Kong has of one."""
 
@@ -62,6 +74,7 @@ class _File:
     off: list[str] = attrs.field(factory=list)
     consumers: list[_Consumer] = attrs.field(factory=list)
     vault: dict[str, str] = attrs.field(factory=dict)
+    hints: list[Hint] = attrs.field(factory=list)
     unknown: KongKeys = attrs.field(factory=KongKeys)
 
 
@@ -108,6 +121,7 @@ class Settings:
     :param consumers: consumers as Kong has them, each with a ``username``.
     :param vault: secrets by ``vault/name``.
     :param options: what the command line gave for plugins; it wins.
+    :param hints: what is said when the gateway starts.
     """
 
     plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)
@@ -115,6 +129,7 @@ class Settings:
     consumers: list[dict[str, Any]] = attrs.field(factory=list)
     vault: dict[str, str] = attrs.field(factory=dict)
     options: Sequence[Option] = ()
+    hints: Sequence[Hint] = ()
 
     def config(self, plugin: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         """A plugin's configuration.
@@ -169,7 +184,7 @@ def read(path: Path | None, options: Sequence[Option] = ()) -> Settings:
         raise SettingsError(f"{path} is not {kind}: {describe_error(error)}") from None
     given = _decoded(found, path)
     consumers = [{"username": one.username, **one.rest} for one in given.consumers]
-    return Settings(given.plugins, given.off, consumers, given.vault, options)
+    return Settings(given.plugins, given.off, consumers, given.vault, options, given.hints)
 
 
 def _decoded(found: Any, path: Path) -> _File:

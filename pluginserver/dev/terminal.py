@@ -22,6 +22,7 @@ from ..testing.record.format import literal, plain, round_trips, took
 from ..testing.record.timeline import CallStep, ServiceCall, Stage, timeline
 from .deployment import Message, Status
 from .history import Entry
+from .page.bodies import as_json
 
 _CODES: Final = {
     "bold": "1",
@@ -145,7 +146,7 @@ class Terminal:
         error = plain(call.error, 200) if call.error else ""
         if step.outcome == "throw":
             return self.style("red", f"throws {error}")
-        return f"{literal(call.answer, 60)}{f' ({error})' if error else ''}"
+        return f"{literal(as_json(call.answer), 60)}{f' ({error})' if error else ''}"
 
     def _change(self, change: Change) -> str:
         before, after = (

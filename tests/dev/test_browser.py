@@ -366,8 +366,13 @@ def test_pictures_for_the_docs(browser: Browser, examples: Dev) -> None:
     browser.picture("dev-plugins")
 
 
-def test_pictures_of_an_error_and_of_a_comparison(browser: Browser, plugins: Path) -> None:
-    (plugins / "discount.py").write_text(DISCOUNT)
+def test_pictures_of_an_error_and_of_a_comparison(browser: Browser) -> None:
+    with tempfile.TemporaryDirectory(prefix="plugins-") as plugins:
+        (Path(plugins) / "discount.py").write_text(DISCOUNT)
+        _take_pictures(browser, Path(plugins))
+
+
+def _take_pictures(browser: Browser, plugins: Path) -> None:
     with dev(plugins) as gateway:
         for body in (b'{"items": [3, 4]}', b'{"items": [3, 4, 9]}', b'{"items": []}'):
             gateway.request("POST", "/orders", body, content_type="application/json")
