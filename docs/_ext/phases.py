@@ -45,7 +45,14 @@ def namespace(function: Function) -> str:
 
 def table(functions: list[Function]) -> str:
     """The rows of one namespace."""
-    lines = ["", ".. list-table::", "    :header-rows: 1", "    :widths: auto", ""]
+    lines = [
+        "",
+        ".. list-table::",
+        "    :class: phases",
+        "    :header-rows: 1",
+        "    :widths: auto",
+        "",
+    ]
     lines += row(["", *PHASES, ""])
     for function in functions:
         marks = ["x" if phase in function.phases else "" for phase in PHASES]
