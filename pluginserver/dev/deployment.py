@@ -60,6 +60,7 @@ class Status:
     :param on: whether requests meet it.
     :param error: why it is left out, or why its file's latest state is not loaded; None for neither.
     :param path: the path of its file, from the current directory on when it is in it.
+    :param plain: whether its module has all of its calls travel.
     :param fields: its configuration.
     """
 
@@ -71,6 +72,7 @@ class Status:
     on: bool = False
     error: str | None = None
     path: str = ""
+    plain: bool = False
     fields: tuple[ShownField, ...] = ()
 
 
@@ -159,6 +161,7 @@ class Deployment:
                     entry.binding is not None,
                     entry.error if broken is None else f"{broken}{_KEPT}",
                     _shown(file),
+                    plugin.round_trips == "plain",
                     shown_fields(plugin, self._settings, self._file),
                 )
             )

@@ -14,7 +14,7 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from ..errors import PDKError
@@ -35,16 +35,18 @@ SETTLED: Final = DOUBT + 3
 """So many events give a phase its habits."""
 
 
-def spared(exchange: Exchange) -> int | None:
+def spared(exchange: Exchange, plain: Collection[str] = ()) -> int | None:
     """The round trips of a request that a server behind Kong need not make.
 
     :param exchange: its record.
+    :param plain: the plugins whose calls all travel.
     :returns: the number; None when the request has too many calls to find out.
     """
     runs = list(exchange.runs)
     if sum(len(run.callbacks) for run in runs) > CALLS:
         return None
-    return sum(_spared_in(run, exchange.request.headers) for run in runs)
+    headers = exchange.request.headers
+    return sum(_spared_in(run, headers) for run in runs if run.plugin not in plain)
 
 
 def _spared_in(run: Run, headers: Headers) -> int:

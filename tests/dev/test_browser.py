@@ -254,6 +254,12 @@ def test_nothing_from_outside_is_run(browser: Browser, plugins: Path) -> None:
         assert nasty in browser.text(".changes")
         assert browser.all("main script, main img") == []
         assert browser.script("return window.hit") is None
+        gateway.request("POST", f"/{nasty}", nasty.encode() * 2, x_in=f"{nasty}2")
+        for path in (f"/requests/{gateway.gateway.history.entries()[0].id}/compare", "/plugins"):
+            browser.look(gateway, path)
+            assert nasty in browser.text("main")
+            assert browser.all("main script, main img") == []
+            assert browser.script("return window.hit") is None
 
 
 def test_a_page_finds_the_gateway_again(browser: Browser, plugins: Path) -> None:
@@ -352,9 +358,6 @@ def test_pictures_for_the_docs(browser: Browser, examples: Dev) -> None:
     examples.screen.wait_for("get_source", 13)
     browser.look(examples)
     assert len(browser.all("tbody tr")) == 13
-    browser.screen(1000, 700, dark=True)
-    browser.picture("dev-list-dark")
-    browser.screen(1000, 700)
     browser.picture("dev-list")
     browser.click("tbody tr:nth-child(2) a")
     browser.until(lambda: "POST /orders" in browser.text("h1"))

@@ -140,7 +140,7 @@ def test_what_comes_from_outside_is_text(plugins: Path) -> None:
 def test_the_page_asks_nobody_else(plugins: Path) -> None:
     with dev(plugins) as gateway:
         gateway.get()
-        for path in ("", "/latest"):
+        for path in ("", "/latest", "/plugins"):
             answer = gateway.page(path)
             for _, given in tags(answer.text):
                 for link in (given.get("href"), given.get("src")):
@@ -189,7 +189,7 @@ FORBIDDEN: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("headers", FORBIDDEN, ids=lambda headers: " ".join(headers.values()))
-@pytest.mark.parametrize("path", ["", "/latest", "/events", "/page.js"])
+@pytest.mark.parametrize("path", ["", "/latest", "/plugins", "/events", "/page.js"])
 def test_other_sites_do_not_see_the_page(
     looked_at: Dev, path: str, headers: dict[str, str]
 ) -> None:
@@ -437,6 +437,7 @@ def test_colours_can_be_read(looked_at: Dev, scheme: int) -> None:
     pairs += [(tone, f"{tone}-ground") for tone in ("good", "moved", "refused", "bad", "open")]
     pairs += [("text", "bad-ground"), ("bad", "paper"), ("good", "paper"), ("refused", "paper")]
     pairs += [("link", "ground"), ("bad", "ground"), ("moved", "paper"), ("quiet", "open-ground")]
+    pairs += [("link", "bad-ground"), ("bad", "bad-ground"), ("link", "paper")]
     phases = ("certificate", "rewrite", "access", "service", "response", "preread", "log")
     pairs += [(phase, ground) for phase in phases for ground in ("paper", "ground")]
     poor = {

@@ -191,6 +191,14 @@ def test_the_round_trips_that_are_spared_are_those_of_the_server(plugins: Path) 
     assert entry.exchange.round_trips == 9
 
 
+def test_a_plugin_that_has_all_its_calls_travel_saves_none(plugins: Path) -> None:
+    (plugins / "sets.py").write_text(f'round_trips = "plain"\n{SETS}')
+    with dev(plugins) as gateway:
+        gateway.get("/")
+        page = gateway.page("/latest").text
+    assert "none saved behind Kong" in page
+
+
 def test_a_request_with_endless_calls_is_not_played_again(
     plugins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

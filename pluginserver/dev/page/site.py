@@ -166,7 +166,7 @@ class Site:
             "timeline.html",
             version,
             watch=watch,
-            shown=view.request(entry),
+            shown=view.request(entry, [one.name for one in self._plugins() if one.plain]),
             curl=curl(entry.exchange.request, f"http://{host}"),
             previous=self._history.previous(entry),
             newer=entries[at - 1].id if at > 0 else None,

@@ -9,7 +9,7 @@ Rules kept here:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -223,8 +223,11 @@ class RequestView:
     spared: int | None
 
 
-def request(entry: Entry) -> RequestView:
-    """A request in full."""
+def request(entry: Entry, plain_plugins: Collection[str] = ()) -> RequestView:
+    """A request in full.
+
+    :param plain_plugins: the plugins that save no round trips.
+    """
     exchange = entry.exchange
     shown = timeline(exchange)
     whole = shown.end or 1e-9
@@ -237,7 +240,7 @@ def request(entry: Entry) -> RequestView:
         ticks=ticks(whole),
         comparisons=list(_comparisons(exchange)),
         hidden=hidden,
-        spared=spared(exchange),
+        spared=spared(exchange, plain_plugins),
     )
 
 
