@@ -486,7 +486,7 @@ def test_the_list_is_filtered(browser: Browser, plugins: Path) -> None:
 
 def test_the_keys_of_the_keyboard(browser: Browser, plugins: Path) -> None:
     def press(key: str) -> None:
-        browser.driver.switch_to.active_element.send_keys(key)
+        webdriver.ActionChains(browser.driver).send_keys(key).perform()
 
     with dev(plugins) as gateway:
         gateway.get("/older")

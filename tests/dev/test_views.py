@@ -237,6 +237,7 @@ def test_the_start_of_an_instance_is_told_once(plugins: Path) -> None:
     assert second.blocks[0].started == ""
     assert second.blocks[0].bar.starting == 0
     assert "instance started first" in page
+    assert "Pale is the time" in page
 
 
 FAILS = """
