@@ -16,6 +16,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 from support.client import TIMEOUT, Client
 from support.commands import MODULE, running
+from support.paths import DOCS
 from support.plugins import eventually
 from support.scrape import Unix, get
 
@@ -90,6 +91,23 @@ def test_a_scrape_has_what_was_counted(serve: Serve, prefix: Path) -> None:
         _, text = get(path, "/metrics", "application/openmetrics-text; version=1.0.0")
         name = "kong_pluginserver_events_total"
         assert samples(text, open_metrics)[(name, "outcome=returned", *label)] == 3
+
+
+def test_the_reference_has_every_metric_and_its_labels(serve: Serve, prefix: Path) -> None:
+    server = serve(Asks, on_error=lambda _event, _error: None)
+    with Client(server.socket_path) as client, exporting(server, prefix / "m") as path:
+        client.play(client.start("p"), answers=["GET"])
+        served: dict[str, set[str]] = {}
+        for family in text_string_to_metric_families(get(path, "/metrics")[1]):
+            name = family.name + ("_total" if family.type == "counter" else "")
+            labels = {label for one in family.samples for label in one.labels}
+            served[name.removeprefix("kong_pluginserver_")] = labels - {"le"}
+    rows = re.findall(
+        r"^``(\w+)``(?: \(histogram\))? +(\w+(?:, \w+)*)?  ",
+        (DOCS / "metrics.rst").read_text(),
+        re.M,
+    )
+    assert {name: {*filter(None, labels.split(", "))} for name, labels in rows} == served
 
 
 def test_probes_are_told_whether_the_server_serves(serve: Serve, prefix: Path) -> None:
