@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from time import monotonic
 from typing import Final, Generic
 
 from .connection import Connection
+from .forks import close_all, close_in_children
 from .polled import Polled
 from .requests import C, Call, Owner, Request, Task
 from .syscalls import Receiver
@@ -76,7 +78,9 @@ class StepReader(Generic[C]):
     def __init__(self, pool: Lending[C], owner: Owner) -> None:
         self._pool = pool
         self._owner = owner
-        self._wakeup = pool.take_wakeup()
+        self._wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._closing = threading.Lock()
+        close_in_children(self)
         self._poll = select.poll()
         self._poll.register(self._wakeup, select.POLLIN)
         self._polled = -1
@@ -86,7 +90,9 @@ class StepReader(Generic[C]):
 
     def wake(self) -> None:
         """Have the worker look into its inbox; from any thread."""
-        os.eventfd_write(self._wakeup, 1)
+        with self._closing:
+            if self._wakeup >= 0:
+                os.eventfd_write(self._wakeup, 1)
 
     def step(self, task: Task, connection: Connection[C]) -> Request[C] | None:
         """Wait for the step of a task on a connection that has been taken back.
@@ -126,5 +132,11 @@ class StepReader(Generic[C]):
         return request
 
     def close(self) -> None:
-        """Be of no more use; by the worker."""
-        self._pool.keep_wakeup(self._wakeup)
+        """Be of no more use; by the worker. Who is about to wake it may come late."""
+        with self._closing:
+            os.close(self._wakeup)
+            self._wakeup = -1
+
+    def forked(self) -> None:
+        """Close the parent's descriptor; this is a child."""
+        close_all(self._wakeup)

@@ -46,8 +46,6 @@ class Polled(Generic[C]):
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()
         """Wakes the clock."""
         self._receiver = Receiver(READ_SIZE)
-        self._wakeups: list[int] = []
-        self._all_wakeups: list[int] = []
         self.connections: dict[int, Connection[C]] = {}
         self.watched: dict[int, Callable[[], None]] = {}
         """What the leader calls, once, when a descriptor that is no connection's becomes readable."""
@@ -116,22 +114,6 @@ class Polled(Generic[C]):
             del self.watched[descriptor]
             raise
 
-    def take_wakeup(self) -> int:
-        """A descriptor that wakes whoever polls it, until it is given back; from any thread.
-
-        It stays open as long as the pool: who is about to write to it may come late.
-        """
-        try:
-            return self._wakeups.pop()
-        except IndexError:
-            wakeup = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self._all_wakeups.append(wakeup)
-            return wakeup
-
-    def keep_wakeup(self, wakeup: int) -> None:
-        """Give such a descriptor back."""
-        self._wakeups.append(wakeup)
-
     def wake_poll(self) -> None:
         """Let the leader look into its inbox."""
         with contextlib.suppress(OSError):  # a closed one is noticed by supervision
@@ -153,10 +135,8 @@ class Polled(Generic[C]):
             self.drop(connection)
         with contextlib.suppress(OSError):  # somebody may have closed it
             self.poller.close()
-        close_all(self.wakeup, *self.watched, *self._all_wakeups)
+        close_all(self.wakeup, *self.watched)
         self.wakeup = -1
-        self._wakeups.clear()
-        self._all_wakeups.clear()
         self.watched.clear()
 
     def forked(self) -> None:
@@ -164,4 +144,4 @@ class Polled(Generic[C]):
         for connection in list(self.connections.values()):
             connection.forked()
         self.poller.close()
-        close_all(self.wakeup, *self.watched, *self._all_wakeups)
+        close_all(self.wakeup, *self.watched)

@@ -18,6 +18,7 @@ from pluginserver import PluginServer
 from pluginserver.runtime import syscalls
 from pluginserver.runtime.connection import Connection
 from pluginserver.runtime.pool import ThreadPool
+from pluginserver.runtime.requests import SHUTDOWN
 from pluginserver.runtime.syscalls import SMALL, Receiver
 
 Serve = Callable[..., PluginServer]
@@ -152,6 +153,31 @@ def test_without_a_descriptor_to_wait_with_the_leader_reads(
     monkeypatch.setattr(os, "eventfd", no_more)
     client.play(client.start("p"))
     assert handed == ["begin", *["step"] * 3]
+
+
+def test_a_thread_that_ends_leaves_no_descriptor_and_may_be_woken_late(
+    server: PluginServer, client: Client
+) -> None:
+    def descriptors() -> int:
+        found = 0
+        for one in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found += "eventfd" in os.readlink(f"/proc/self/fd/{one}")
+        return found
+
+    before = descriptors()
+    event = client.begin(client.start("p"))["EventId"]
+    is_waited_for(server)
+    (connection,) = lent(server)
+    worker: Any = connection.reader
+    steps = worker.steps
+    assert descriptors() == before + 1
+    for _ in range(3):
+        client.step(event)
+    worker.post(SHUTDOWN)
+    eventually(lambda: not worker.is_alive())
+    assert descriptors() == before
+    steps.wake()
 
 
 def test_a_callback_that_the_socket_does_not_take_is_sent_by_the_leader(serve: Serve) -> None:
