@@ -40,6 +40,9 @@ class LinkError(PluginServerError):
 class PluginError(PluginServerError):
     """A plugin cannot be loaded or described."""
 
+    place: tuple[str, int] | None = None
+    """The file and the line that it is about, where these are known; the text names them, too."""
+
 
 class UnknownPluginError(PluginError):
     """There is no plugin of that name."""

@@ -22,9 +22,9 @@ from ..deploy.dumps import stale
 from ..deploy.settings import version
 from ..errors import PluginError
 from ..plugins.discovery import named
-from ..plugins.judge import Finding, judge, judge_broken
+from ..plugins.judge import Finding, judge, judge_broken, judge_passed_over
 from ..plugins.registry import Plugins
-from .dump import Stdout
+from .dump import Stdout, no_plugin
 from .loaded import tell_both_installed
 from .subcommand import SubCommand, plugins_directory, run
 
@@ -84,6 +84,7 @@ def _command(
             for plugin in plugins.all():
                 found += judge(plugin, kong, given["env"])
             tell_both_installed(plugins.all())
+            found += judge_passed_over(plugins.passed_over.values())
             for dump in dumps:
                 found += [
                     Finding("warning", "dump", text, dump, 1) for text in stale(dump, plugins)
@@ -91,10 +92,10 @@ def _command(
         finally:
             plugins.close()
         if not found and not plugins.all():
-            raise PluginError(f"there is no plugin in {', '.join(map(str, sources))}")
+            raise no_plugin(plugins, *sources)
         stdout.write(os.fsencode("".join(f"{line}\n" for line in FORMATS[given["form"]](found))))
     levels = {"error", "warning"} if given["strict"] else {"error"}
-    return int(any(one.level in levels for one in found))
+    return int(not plugins.all() or any(one.level in levels for one in found))
 
 
 def _text(found: list[Finding]) -> Iterator[str]:

@@ -7,7 +7,8 @@ Rules kept here:
   process, and even when it prints later (:class:`Stdout`);
 * a dump is written whole or not at all: what is asked for by name and cannot be described is an
   error;
-* when everything is asked for, a bad file costs only itself, as it does in a running server;
+* when everything is asked for, a bad file costs only itself, as it does in a running server; nothing at all
+  is an error, which says what there is instead;
 * only what describes a plugin is imported: no server, no ``cattrs``, and ``structlog`` only when
   there is something to say.
 """
@@ -24,6 +25,9 @@ from ..errors import PluginError
 from ..plugins.plugin import Plugin
 from ..plugins.registry import Plugins
 from ..plugins.settings import Protocol
+
+SHOWN: Final = 5
+"""So many of the files that are no plugin are named when nothing else is found."""
 
 _kept: Final[list[int]] = []
 """The real stdout's descriptor, when it was kept before there was a :class:`Stdout`."""
@@ -77,8 +81,8 @@ def as_json(
 
     :param names: which, in this order; none for all that can be loaded.
     :param protocol: what Kong is to speak; default: what the plugins say.
-    :raises PluginError: when one of them cannot be described, when all were asked for and every one of
-        them failed, or when they say different protocols.
+    :raises PluginError: when one of them cannot be described, when all were asked for and there is none or
+        every one of them failed, or when they say different protocols.
     """
     wanted = list(_wanted(plugins, names))
     shown: Any = [one.describe() for one in wanted]
@@ -118,4 +122,22 @@ def _wanted(plugins: Plugins, names: Sequence[str]) -> Iterable[Plugin]:
     found = plugins.all()
     if not found and plugins.failures:
         raise PluginError("none of the plugins could be loaded: see the lines above")
+    if not found:
+        raise no_plugin(plugins, plugins.directory)
     return found
+
+
+def no_plugin(plugins: Plugins, *places: object) -> PluginError:
+    """The error when nothing was found that is a plugin: what there is instead, and why it is none.
+
+    :param plugins: where nothing was found.
+    :param places: where was looked.
+    """
+    where = ", ".join(map(str, places))
+    passed = sorted(plugins.passed_over.values(), key=lambda error: not error.meant)
+    if not passed:
+        why = "say where they are, as -plugins-directory DIR"
+    else:
+        why = "; ".join(map(str, passed[:SHOWN]))
+        why += f"; and {len(passed) - SHOWN} more files" if len(passed) > SHOWN else ""
+    return PluginError(f"there is no plugin in {where}: {why}")

@@ -21,6 +21,7 @@ from ..compat.standins import both_installed
 from ..errors import PluginError
 from ..plugins.plugin import Plugin
 from ..plugins.registry import Plugins
+from .dump import no_plugin
 
 
 @contextmanager
@@ -44,9 +45,7 @@ def loaded(names: Sequence[str], directory: Path) -> Iterator[list[Plugin]]:
             raise PluginError(f"{error}; mend it, or name the plugins that are meant")
         found = plugins.all()
         if not found:
-            raise PluginError(
-                f"there is no plugin in {plugins.directory}: say -plugins-directory DIR"
-            )
+            raise no_plugin(plugins, plugins.directory)
         tell_both_installed(found)
         yield found
     finally:

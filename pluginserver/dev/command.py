@@ -119,7 +119,15 @@ def _greet(options: Options, terminal: Terminal, gateway: DevGateway) -> None:
     terminal.messages(gateway.messages)
     if not plugins:
         sources = ", ".join(map(str, options.sources))
-        terminal.write(f"  no plugins yet in {sources}: write one, and it is loaded")
+        there = gateway.deployment.passed_over()
+        if there:
+            told = [message.text for message in gateway.messages]
+            terminal.write(
+                f"  no plugins yet in {sources}: mend what is named here, and it is loaded",
+                *(f"    {text}" for text in there if text not in told),
+            )
+        else:
+            terminal.write(f"  no plugins yet in {sources}: write one, and it is loaded")
     upstream = options.upstream or "an echo that shows what arrived (--upstream URL for your own)"
     terminal.write(
         f"  upstream  {upstream}",

@@ -110,6 +110,8 @@ class Deployment:
         self._file = file
         self._deployed: dict[str, _Deployed] = {}
         self._unused: list[str] = []
+        self._told: set[str] = set()
+        """What was said of files that are no plugin, and look as if they were meant to be one."""
         self._lock = threading.Lock()
         self._use(given)
 
@@ -120,7 +122,7 @@ class Deployment:
         """
         with self._lock:
             broken = [Message(False, str(error)) for error in self._plugins.failures.values()]
-            return [*broken, *self._deploy(None)]
+            return [*broken, *self._passed_over(), *self._deploy(None)]
 
     def update(self, changed: Iterable[Path]) -> list[Message]:
         """Follow files that have changed.
@@ -141,7 +143,7 @@ class Deployment:
                     messages.append(Message(True, text))
                 else:
                     kinds[change.name] = change.kind
-            return messages + self._deploy(kinds)
+            return messages + self._passed_over() + self._deploy(kinds)
 
     def status(self) -> list[Status]:
         """All plugins, in the order in which Kong runs them, then what could not be loaded."""
@@ -167,6 +169,17 @@ class Deployment:
             )
         found.sort(key=lambda one: (one.priority, one.name), reverse=True)
         return found + [Status(name, error=str(error)) for name, error in failures.items()]
+
+    def passed_over(self) -> list[str]:
+        """Why the files are no plugins that are none."""
+        return [str(error) for error in self._plugins.passed_over.values()]
+
+    def _passed_over(self) -> list[Message]:
+        """What is new of the files that are no plugin, and look as if they were meant to be one."""
+        before = self._told
+        passed = self._plugins.passed_over.values()
+        self._told = {str(error) for error in passed if error.meant}
+        return [Message(False, text) for text in sorted(self._told - before)]
 
     def _read(self) -> list[Message]:
         """Read the settings' file again."""

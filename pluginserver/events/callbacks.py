@@ -18,10 +18,12 @@ from typing import Any, NoReturn
 from greenlet import getcurrent
 
 from ..errors import EventEndedError, OutsideEventError, PhaseError
-from ..spec.functions import FUNCTIONS
+from ..logs import called_at
+from ..spec.refusals import refusal
 from .collection import COLLECTION, in_collection, in_finaliser
 from .event import Event, Runner
 from .outcome import Outcome, Unwind
+from .outside import tell_outside
 from .trips import WAYS, travel
 
 
@@ -78,11 +80,17 @@ def current() -> Event:
     return runner.event
 
 
+def in_event() -> bool:
+    """Whether it is a handler that asks."""
+    return type(getcurrent()) is Runner
+
+
 def _event(method: str) -> Event:
     """The event whose handler calls, if it may call this function now."""
     runner = getcurrent()
     if type(runner) is not Runner:
-        raise _outside(method)
+        error = _outside(method)
+        raise tell_outside(error) if _in_own_thread() else error
     if COLLECTION.thread and in_collection():
         raise _in_finaliser(method)
     event = runner.event
@@ -94,20 +102,33 @@ def _event(method: str) -> Event:
     return event
 
 
-def _outside(method: str) -> OutsideEventError:
+def _in_own_greenlet() -> bool:
+    """Whether what runs is a greenlet that a handler made."""
     ancestor = getcurrent().parent
     while ancestor is not None:
         if type(ancestor) is Runner:
-            return OutsideEventError(
-                f"{method} was called in a greenlet that the plugin made itself: "
-                "call it in the handler's own greenlet"
-            )
+            return True
         ancestor = ancestor.parent
+    return False
+
+
+def _in_own_thread() -> bool:
+    return not _in_own_greenlet() and threading.current_thread() is not threading.main_thread()
+
+
+def _outside(method: str) -> OutsideEventError:
+    if _in_own_greenlet():
+        return OutsideEventError(
+            f"{method} was called in a greenlet that the plugin made itself: "
+            "call it in the handler's own greenlet"
+        )
     if threading.current_thread() is threading.main_thread():
         where = "while no event runs"
     else:
         where = f"in the thread {threading.current_thread().name!r}, which runs no event"
-    return OutsideEventError(f"{method} was called {where}: call it in a phase handler")
+    at = called_at()
+    place = f" ({at})" if at else ""
+    return OutsideEventError(f"{method} was called {where}: call it in a phase handler{place}")
 
 
 def _in_finaliser(method: str) -> OutsideEventError:
@@ -124,8 +145,4 @@ def _ended(event: Event, method: str) -> EventEndedError:
 
 
 def _forbidden(event: Event, method: str) -> PhaseError:
-    phase = event.handler.phase
-    unusable = FUNCTIONS[method].unusable
-    if unusable:
-        return PhaseError(f"{method} cannot be called from a plugin server: {unusable}")
-    return PhaseError(f"{method} cannot be called in the {phase} phase: Kong would refuse it")
+    return PhaseError(refusal(method, (event.handler.phase,)))

@@ -3,8 +3,8 @@
 Kong starts the server as a child and logs its stderr line by line, so a record that holds a line
 break would become several.  In the order in which a record comes through: :mod:`.logger` decides whether
 and where it is written, :mod:`.render` makes a line of it, :mod:`.writer` writes that.  :mod:`.digest` keeps
-what comes again and again from filling the log, :mod:`.adopted` takes on what else a process logs and
-prints.  Each tells the rules that it keeps.
+what comes again and again from filling the log, :mod:`.places` finds where in a plugin something was raised,
+:mod:`.adopted` takes on what else a process logs and prints.  Each tells the rules that it keeps.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .digest import ErrorDigest, Repeats, raised_at
+from .digest import ErrorDigest, Repeats, Seldom
 from .logger import Logger, configure, flush, get_logger
+from .places import called_at, is_librarys, is_own, place_of, raised_at
 from .render import FORMATS, LEVELS, MAX_FRAMES, MAX_LINE, Format, fold, one_line
 from .writer import BACKLOG, WRITER, release_held, release_locks
 
@@ -28,13 +29,18 @@ __all__ = (
     "Format",
     "Logger",
     "Repeats",
+    "Seldom",
     "adopt",
     "adopt_output",
+    "called_at",
     "configure",
     "flush",
     "fold",
     "get_logger",
+    "is_librarys",
+    "is_own",
     "one_line",
+    "place_of",
     "raised_at",
     "release_held",
     "release_locks",

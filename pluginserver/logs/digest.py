@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .logger import Logger, get_logger
+from .places import raised_at
 from .render import one_line
 
 
@@ -85,6 +86,34 @@ class Repeats:
         return [(key, count) for key, count in over.items() if count]
 
 
+class Seldom:
+    """Says whether something is to be told, as :class:`Repeats`, without a count and without a lock.
+
+    So it may be asked where an interrupt may come; of two threads that ask at once both may be told so.
+
+    :param interval: seconds between two times that the same thing is told.
+    :param limit: how many different things are remembered; beyond it all are forgotten.
+    """
+
+    def __init__(self, interval: float = 60.0, limit: int = 1000) -> None:
+        self._interval = interval
+        self._limit = limit
+        self._told: dict[Any, float] = {}
+
+    def is_due(self, key: Any) -> bool:
+        """Whether it was not told just now; it is taken to be told then.
+
+        :param key: what is to be told; hashable.
+        """
+        now = time.monotonic()
+        if now - self._told.get(key, -self._interval) < self._interval:
+            return False
+        if len(self._told) >= self._limit:
+            self._told = {}
+        self._told[key] = now
+        return True
+
+
 class ErrorDigest:
     """Logs what handlers raise, each distinct error once a minute, with its full traceback.
 
@@ -147,15 +176,3 @@ class ErrorDigest:
                 repeats=count,
             )
         return self._repeats.interval if self._repeats else None
-
-
-def raised_at(error: BaseException) -> str:
-    """Where an exception was raised, ``file:line``; ``""`` when that is not known.
-
-    No file is opened for it: it is asked for where an interrupt may come, too.
-    """
-    frames = list(traceback.walk_tb(error.__traceback__))
-    if not frames:
-        return ""
-    frame, line = frames[-1]
-    return f"{frame.f_code.co_filename}:{line}"

@@ -25,6 +25,7 @@ from .ctx import Ctx
 from .enterprise import EnterpriseEdition, WebSocket
 from .ip import IP
 from .log import Log
+from .namespace import Namespace
 from .nginx import Nginx
 from .node import Node
 from .plugin import PluginInfo
@@ -40,10 +41,12 @@ from .vault import Vault
 __all__ = ["Kong", "kong"]
 
 
-class Kong:
+class Kong(Namespace):
     """Kong, as the handlers of a plugin see it."""
 
     __slots__ = ()
+
+    NAME = "kong"
 
     client: Final = Client()
     cluster: Final = Cluster()

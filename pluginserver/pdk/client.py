@@ -8,15 +8,18 @@ from typing import Any, Final, overload
 from ..events.callbacks import callback
 from ..spec.entities import Consumer, Credential
 from ..spec.formats import UUID
+from .namespace import Namespace
 from .results import as_list, as_map, fresh, whole
 from .tls import TLS
 from .values import check_flag, check_text, to_lua, to_lua_map
 
 
-class Client:
+class Client(Namespace):
     """Functions about the client of the current request."""
 
     __slots__ = ()
+
+    NAME = "kong.client"
 
     tls: Final = TLS()
 

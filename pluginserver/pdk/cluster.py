@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 
 
-class Cluster:
+class Cluster(Namespace):
     """Functions about Kong's cluster."""
 
     __slots__ = ()
+
+    NAME = "kong.cluster"
 
     def get_id(self) -> str | None:
         """The cluster's id.

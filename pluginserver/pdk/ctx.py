@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from ..events.callbacks import callback
 from .mapping import KongTable
+from .namespace import Namespace
 from .values import Value, check_text, to_lua
 
 
@@ -45,9 +46,11 @@ class Shared(KongTable):
             callback("kong.ctx.shared.set", check_text(key, "key"), to_lua(value, "value"))
 
 
-class Ctx:
+class Ctx(Namespace):
     """The tables of the current request."""
 
     __slots__ = ()
+
+    NAME = "kong.ctx"
 
     shared: Final = Shared()

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 from .unusable import refuse
 from .values import check_raw, check_text, to_lua, to_lua_map
 
 
-class JWE:
+class JWE(Namespace):
     """Encrypted JSON web tokens; Kong Enterprise only."""
 
     __slots__ = ()
+
+    NAME = "kong.enterprise_edition.jwe"
 
     def decode(self, token: str) -> dict[Any, Any] | list[Any] | None:
         """The parts of a token, not decrypted.
@@ -76,10 +79,12 @@ class JWE:
         )
 
 
-class EnterpriseEdition:
+class EnterpriseEdition(Namespace):
     """Functions that only Kong Enterprise has."""
 
     __slots__ = ()
+
+    NAME = "kong.enterprise_edition"
 
     jwe: Final = JWE()
 
@@ -118,10 +123,12 @@ class WebSocketPeer:
         refuse(f"{self._name}.set_max_payload_size")
 
 
-class WebSocket:
+class WebSocket(Namespace):
     """Functions about WebSockets, none of which a plugin server can use."""
 
     __slots__ = ()
+
+    NAME = "kong.websocket"
 
     client: Final = WebSocketPeer("kong.websocket.client")
     upstream: Final = WebSocketPeer("kong.websocket.upstream")

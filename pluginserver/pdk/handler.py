@@ -13,7 +13,7 @@ import logging
 from typing import Final
 
 from ..errors import EventEndedError, OutsideEventError
-from ..events.callbacks import callback
+from ..events.callbacks import callback, in_event
 from ..logs import one_line
 from . import kong
 from .log import Log, message
@@ -72,7 +72,10 @@ class KongHandler(logging.Handler):
             self.handleError(record)
             return
         try:
-            callback(f"kong.log.{method}", words)
+            if in_event():
+                callback(f"kong.log.{method}", words)
+                return
         except (OutsideEventError, EventEndedError):
-            if self._fallback is not None and record.levelno >= self._fallback.level:
-                self._fallback.handle(record)
+            pass
+        if self._fallback is not None and record.levelno >= self._fallback.level:
+            self._fallback.handle(record)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 from .values import check_text
 
 
-class IP:
+class IP(Namespace):
     """Functions about IP addresses."""
 
     __slots__ = ()
+
+    NAME = "kong.ip"
 
     def is_trusted(self, address: str) -> bool:
         """Whether an address is among Kong's ``trusted_ips``.

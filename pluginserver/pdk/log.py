@@ -22,6 +22,7 @@ from ..errors import PDKError
 from ..events.callbacks import callback
 from ..logs import fold
 from ..spec.levels import LOG_LEVELS
+from .namespace import Namespace
 from .values import Value, check_choice, check_text, to_lua
 
 ExcInfo: TypeAlias = (
@@ -35,7 +36,7 @@ _DEBUG, _INFO, _NOTICE, _WARN, _ERR, _CRIT, _ALERT, _EMERG = range(8)
 _MODES: Final = ("set", "add", "replace")
 
 
-class Log:
+class Log(Namespace):
     """Functions that write to Kong's log, and the object itself as a function.
 
     Each takes any values, and ``exc_info`` for a traceback, which is put into the same line.
@@ -44,6 +45,8 @@ class Log:
     """
 
     __slots__ = ("_lowest",)
+
+    NAME = "kong.log"
 
     def __init__(self, level: str = "debug") -> None:
         self.level = level

@@ -14,16 +14,15 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any, ClassVar, NoReturn
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 from .values import check_text, to_lua
 
 
-class KongTable(MutableMapping[str, Any]):
+class KongTable(Namespace, MutableMapping[str, Any]):
     """A table that lives in Kong as long as the request."""
 
     __slots__ = ()
 
-    NAME: ClassVar[str]
-    """What to call it in an error."""
     GET: ClassVar[str]
     SET: ClassVar[str]
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from ..events.callbacks import callback
 from .mapping import KongTable
+from .namespace import Namespace
 from .results import as_map, whole
 from .values import Value, check_text, to_lua
 
@@ -31,10 +32,12 @@ class NginxCtx(KongTable):
         return default if answer is None else answer
 
 
-class Nginx:
+class Nginx(Namespace):
     """Functions about nginx."""
 
     __slots__ = ()
+
+    NAME = "kong.nginx"
 
     ctx: Final = NginxCtx()
 

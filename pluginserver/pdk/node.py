@@ -6,15 +6,18 @@ from typing import Final
 
 from ..events.callbacks import callback
 from ..spec.entities import MemoryStats
+from .namespace import Namespace
 from .values import check_choice, check_integer
 
 _UNITS: Final = ("b", "B", "k", "K", "m", "M", "g", "G")
 
 
-class Node:
+class Node(Namespace):
     """Functions about the Kong node."""
 
     __slots__ = ()
+
+    NAME = "kong.node"
 
     def get_id(self) -> str:
         """The node's id, a UUID.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 
 
-class PluginInfo:
+class PluginInfo(Namespace):
     """Functions about the plugin, as Kong configured it."""
 
     __slots__ = ()
+
+    NAME = "kong.plugin"
 
     def get_id(self) -> str:
         """The id of the plugin's configuration in Kong, a UUID.

@@ -15,6 +15,7 @@ from ..events.callbacks import callback
 from ..spec.limits import EXACT
 from ..spec.multimap import Headers, Query, QueryValue
 from . import results
+from .namespace import Namespace
 from .results import as_map, fresh, whole
 from .values import check_integer, check_text
 
@@ -25,10 +26,12 @@ FORM_ARGUMENTS: Final = 100
 """How many arguments of a form Kong reads by default."""
 
 
-class Request:
+class Request(Namespace):
     """Functions about the client's request."""
 
     __slots__ = ()
+
+    NAME = "kong.request"
 
     def get_scheme(self) -> str:
         """``"http"`` or ``"https"``, as the request came to Kong.

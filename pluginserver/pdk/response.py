@@ -25,6 +25,7 @@ from .headers import (
     header_name,
     header_value,
 )
+from .namespace import Namespace
 from .request import MAX_ITEMS
 from .results import whole
 from .unusable import refuse
@@ -48,10 +49,12 @@ ERROR_TYPES: Final = ("application/json", "text/html", "application/xml", "text/
 """The types of error pages that Kong can make; each may be followed by ``; charset=utf-8``."""
 
 
-class Response:
+class Response(Namespace):
     """Functions about the response to the client."""
 
     __slots__ = ()
+
+    NAME = "kong.response"
 
     def get_status(self) -> int:
         """The status of the response.

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from ..events.callbacks import callback
 from ..spec.entities import Route, Service
+from .namespace import Namespace
 from .results import fresh
 
 
-class Router:
+class Router(Namespace):
     """Functions about the route that matched."""
 
     __slots__ = ()
+
+    NAME = "kong.router"
 
     def get_route(self) -> Route | None:
         """The route that matched.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, NoReturn
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 from .service_request import ServiceRequest
 from .service_response import ServiceResponse
 from .unusable import refuse
@@ -14,10 +15,12 @@ MAX_TIMEOUT: Final = 2**31 - 2
 MAX_RETRIES: Final = 32767
 
 
-class ServiceNamespace:
+class ServiceNamespace(Namespace):
     """Functions about the connection to the service."""
 
     __slots__ = ()
+
+    NAME = "kong.service"
 
     request: Final = ServiceRequest()
     response: Final = ServiceResponse()

@@ -17,6 +17,7 @@ from ..errors import PDKError
 from ..events.callbacks import callback
 from ..spec.multimap import QueryValue
 from .headers import HeadersInput, HeaderValue, WireValue, header_map, header_name, header_value
+from .namespace import Namespace
 from .values import (
     check_choice,
     check_raw,
@@ -54,10 +55,12 @@ QueryInput: TypeAlias = "Mapping[str, QueryValue | bool | Sequence[QueryValue]]"
 """Query arguments: text, True for one without a value, or a list of these."""
 
 
-class ServiceRequest:
+class ServiceRequest(Namespace):
     """Functions about the request to the service."""
 
     __slots__ = ()
+
+    NAME = "kong.service.request"
 
     def enable_buffering(self) -> None:
         """Let Kong read the whole response before a plugin's ``response`` sees it.

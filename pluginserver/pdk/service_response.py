@@ -7,15 +7,18 @@ from typing import Any
 from ..events.callbacks import callback
 from ..spec.multimap import Headers
 from . import results
+from .namespace import Namespace
 from .request import FORM_ARGUMENTS, MAX_ITEMS
 from .results import whole
 from .values import check_integer, check_text
 
 
-class ServiceResponse:
+class ServiceResponse(Namespace):
     """Functions about the service's response."""
 
     __slots__ = ()
+
+    NAME = "kong.service.response"
 
     def get_status(self) -> int | None:
         """The status of the service's response.

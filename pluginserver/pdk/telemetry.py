@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 from .values import check_text, to_lua_map
 
 
-class Telemetry:
+class Telemetry(Namespace):
     """Functions about telemetry."""
 
     __slots__ = ()
+
+    NAME = "kong.telemetry"
 
     def log(
         self,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from ..events.callbacks import callback
+from .namespace import Namespace
 from .values import check_text
 
 
-class TLS:
+class TLS(Namespace):
     """Functions about the client's TLS connection."""
 
     __slots__ = ()
+
+    NAME = "kong.client.tls"
 
     def request_client_certificate(self) -> bool | None:
         """Ask the client for a certificate; the handshake goes on if it has none.

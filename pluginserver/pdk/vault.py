@@ -15,14 +15,17 @@ from typing import Any
 from ..errors import PDKError
 from ..events.callbacks import callback
 from ..spec.secrets import is_reference
+from .namespace import Namespace
 from .results import as_map
 from .values import check_text, to_lua_map
 
 
-class Vault:
+class Vault(Namespace):
     """Functions about secrets."""
 
     __slots__ = ()
+
+    NAME = "kong.vault"
 
     def get(self, reference: str) -> str | None:
         """The secret that a reference stands for.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import FunctionType
 from typing import Any, Final, Literal
@@ -26,11 +26,13 @@ from ..errors import PluginError
 from ..logs import get_logger
 from ..spec import remarks
 from ..spec.functions import FUNCTIONS, LATER
-from ..spec.phases import PHASES
+from ..spec.refusals import refusal
 from .class_findings import Told, class_findings
 from .loader import main_file
 from .lua_style import lua_style_findings
+from .nearly import NotAPluginError
 from .pdk_uses import KONG, Use, dotted, plugin_class, uses
+from .places import lines_of_names, parsed, place_of_failure
 from .plugin import Plugin
 from .source_files import source_files
 
@@ -40,7 +42,6 @@ _VERSION: Final = re.compile(r"\d+\.\d+\.\d+")
 _ENVIRONMENTS: Final = ("os.environ", "environ")
 _NAMES: Final = {name: name for name in ("os", "environ", "getenv")}
 _READERS: Final = ("os.getenv", "getenv", "os.environ.get", "environ.get")
-_FIRST_WORD: Final = re.compile(r"(?:plugin \S+ \(.*?\): )?(?:the field )?(?:config\.)?(\w+)")
 
 
 @attrs.frozen
@@ -76,7 +77,7 @@ def judge(
     path = plugin.source
     if not isinstance(path, Path):
         return _findings(_of_plugin(plugin, None, kong), Path(path))
-    trees = {file: _tree(file) for file in source_files(path)}
+    trees = {file: parsed(file) for file in source_files(path)}
     main = main_file(path)
     found = _findings(_of_plugin(plugin, trees[main], kong), main)
     theirs = plugin.lua_style is not None
@@ -97,17 +98,30 @@ def judge_broken(
     :param kong: see :func:`judge`.
     :param passed: see :func:`judge`.
     """
-    main = main_file(path)
-    line = _line_of(main, error.__cause__) or _line_named(main, str(error))
-    trees = {file: _tree(file) for file in source_files(path)}
+    file, line = error.place or place_of_failure(path, str(error), error.__cause__)
+    trees = {file: parsed(file) for file in source_files(path)}
     found = _of_sources(trees, Look(True, names_kong_pdk(path), kong, passed, False))
-    return [Finding("error", "load", str(error), main, line), *_in_order(found)]
+    return [Finding("error", "load", str(error), Path(file), line), *_in_order(found)]
+
+
+def judge_passed_over(passed: Iterable[NotAPluginError]) -> list[Finding]:
+    """What is to be said of files that are no plugin, and look as if they were meant to be one."""
+    return [
+        Finding("warning", "load", str(error), Path(error.place[0]), error.place[1])
+        for error in passed
+        if error.meant and error.place is not None
+    ]
+
+
+def judge_loaded(plugin: Plugin) -> list[Finding]:
+    """What is doubtful about a plugin that was loaded where it runs: see :func:`judge`."""
+    return judge(plugin, passed=os.environ, at_load=True)
 
 
 def tell(plugin: Plugin) -> None:
     """Log what is doubtful about a plugin that was loaded, a line each."""
     log = get_logger(plugin=plugin.name)
-    for one in judge(plugin, passed=os.environ, at_load=True):
+    for one in judge_loaded(plugin):
         log.warning(f"{one.text} ({one.file}:{one.line})")
 
 
@@ -155,7 +169,7 @@ def _in_order(found: list[Finding]) -> list[Finding]:
 
 
 def _of_plugin(plugin: Plugin, tree: ast.Module | None, kong: Version | None) -> Iterator[Told]:
-    lines = _lines(tree)
+    lines = lines_of_names(tree)
     if plugin.version is not None and not _VERSION.fullmatch(plugin.version):
         text = (
             f"Kong 3 refuses the version {plugin.version!r:.60}: use three numbers, such as 1.0.0"
@@ -182,27 +196,23 @@ def _of_uses(found: list[Use], kong: Version | None) -> Iterator[Told]:
             yield use.line, "kong", f"{name} is in Kong from {since} on: do without it before that"
         if function is None:
             continue
-        if function.unusable:
-            yield use.line, "pdk", f"{name} {function.unusable}"
-            continue
-        wrong = [phase for phase in PHASES if phase in use.phases - function.phases]
-        if wrong:
-            works = ", ".join(phase for phase in PHASES if phase in function.phases)
-            where = ", ".join(wrong)
-            text = f"{name} cannot be called in {where}, where this code runs: it works in {works}"
-            yield use.line, "phase", text
+        wrong = use.phases - function.phases
+        if function.unusable or wrong:
+            rule = "pdk" if function.unusable else "phase"
+            yield use.line, rule, refusal(name, wrong, ", where this code runs")
 
 
 def _resolved(use: Use) -> tuple[str, str | None]:
     """The name of the function that a use is of; what is wrong when there is none."""
     from ..pdk import kong
+    from ..pdk.namespace import missing
 
     here: Any = kong
     name = KONG
     for part in use.path.split(".")[1:]:
         inside = getattr(type(here), part, None)
         if inside is None:
-            return name, _missing(name, part, type(here))
+            return name, missing(name, part, type(here))
         name = f"{name}.{part}"
         if isinstance(inside, (FunctionType, property)):
             break
@@ -210,20 +220,6 @@ def _resolved(use: Use) -> tuple[str, str | None]:
     if name == "kong.call" and use.argument is not None:
         return use.argument, None
     return name, None
-
-
-def _missing(name: str, part: str, kind: type) -> str:
-    from ..spec.wording import did_you_mean
-
-    whole = f"{name}.{part}"
-    if whole in LATER:
-        return (
-            f"{whole} is called by kong.call({whole!r}, ...): Kong has it from {LATER[whole]} on"
-        )
-    if issubclass(kind, Mapping):
-        return f"{name} is a mapping: write {name}[{part!r}] for {whole}"
-    known = [one for one in dir(kind) if not one.startswith("_")]
-    return f"there is no {whole} in Kong's PDK{did_you_mean(part, known)}"
 
 
 def _of_environment(tree: ast.Module, passed: Collection[str], needed: bool) -> Iterator[Told]:
@@ -249,50 +245,6 @@ def _variable(node: ast.AST, needed: bool) -> str | None:
     elif isinstance(node, ast.Call) and node.args and not (needed and len(node.args) > 1):
         key = node.args[0] if dotted(node.func, _NAMES) in _READERS else None
     return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
-
-
-def _tree(file: Path) -> ast.Module:
-    try:
-        return ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
-        return ast.Module([], [])
-
-
-def _lines(tree: ast.Module | None) -> dict[str, int]:
-    """The lines of a module's names, and of its ``Plugin``'s."""
-    found: dict[str, int] = {}
-    cls = None if tree is None else plugin_class(tree)
-    inside = cls.body if cls is not None else []
-    for node in [*(tree.body if tree is not None else ()), *inside]:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            found.setdefault(node.name, node.lineno)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            for target in targets:
-                for name in ast.walk(target):
-                    if isinstance(name, ast.Name):
-                        found.setdefault(name.id, node.lineno)
-    return found
-
-
-def _line_of(path: Path, cause: BaseException | None) -> int:
-    """The line of the file in which it was raised; 0 when that is not known."""
-    if isinstance(cause, SyntaxError) and cause.filename == str(path):
-        return cause.lineno or 0
-    line = 0
-    traceback = cause.__traceback__ if cause is not None else None
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == str(path):
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
-
-
-def _line_named(path: Path, text: str) -> int:
-    """The line of what an error begins with; 1 when that is nowhere."""
-    lines = _lines(_tree(path))
-    found = _FIRST_WORD.match(text)
-    return lines.get(found[1], lines.get("Plugin", 1)) if found else 1
 
 
 def _numbers(version: str) -> Version:

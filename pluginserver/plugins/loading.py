@@ -3,14 +3,13 @@
 Rules kept here:
 
 * whatever plugin code raises while it is loaded becomes a :class:`~pluginserver.errors.PluginError`
-  that names the plugin, and the line in its file;
+  that names the plugin, and the file and the line of its own that it came from;
 * what is not a plugin at all is told apart (:class:`NotAPluginError`): a directory may hold such files.
 """
 
 from __future__ import annotations
 
 import re
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +19,12 @@ from typing import TYPE_CHECKING, Any, Final
 from ..compat.dedicated import dedicated
 from ..compat.recognition import OURS, Manner, lua_style
 from ..errors import PluginError
+from ..logs import is_librarys, is_own
 from ..spec.wording import describe_error, is_users_interrupt
 from .discovery import around, file_of
 from .loader import main_file
+from .nearly import NotAPluginError, lacking
+from .places import place_of_failure
 from .plugin import PARTS, THEIR_PARTS, Plugin, build
 
 if TYPE_CHECKING:
@@ -31,31 +33,38 @@ if TYPE_CHECKING:
 _WORD: Final = re.compile(rb"\bPlugin\b|import\s*\*|start_dedicated_server")
 
 
-class NotAPluginError(PluginError):
-    """Something is not a plugin at all."""
-
-
 @contextmanager
 def loading_errors(what: str, file: Path | None = None) -> Iterator[None]:
     """Turn whatever plugin code raises while it is loaded into a :class:`PluginError`.
 
     :param what: what is loaded, for the error.
-    :param file: the file whose line is told.
+    :param file: its file, when it is told where it was.
     """
     try:
         yield
-    except PluginError:
-        raise
+    except PluginError as error:
+        if file is None or error.place is not None or isinstance(error, NotAPluginError):
+            raise
+        raise _at(str(error), type(error), file, error.__cause__) from error.__cause__
     except BaseException as error:
         if is_users_interrupt(error):
             raise
-        frames = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if file is not None and frame.filename == str(file)
-        ]
-        line = f" (line {frames[-1].lineno})" if frames else ""
-        raise PluginError(f"{what} cannot be loaded: {describe_error(error)}{line}") from error
+        text = f"{what} cannot be loaded: {describe_error(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            text += ": install it where the server runs"
+        raise _at(text, PluginError, file, error) from error
+
+
+def _at(
+    text: str, kind: type[PluginError], file: Path | None, cause: BaseException | None
+) -> PluginError:
+    """An error with the place in its text, where there may be one."""
+    if file is None:
+        return kind(text)
+    place = place_of_failure(file, text, cause)
+    error = kind(f"{text} ({place[0]}:{place[1]})")
+    error.place = place
+    return error
 
 
 def validate_source(path: Path) -> None:
@@ -65,7 +74,7 @@ def validate_source(path: Path) -> None:
     :raises NotAPluginError: when its source does not even hold the word ``Plugin``, or what starts one.
     """
     if not _WORD.search(main_file(path).read_bytes()):
-        raise NotAPluginError(f"{path} is not a plugin: it defines no class Plugin")
+        raise lacking(path)
 
 
 def plugin_in_file(module: ModuleType, path: Path, manner: Manner = OURS) -> Plugin:
@@ -85,7 +94,7 @@ def plugin_in_file(module: ModuleType, path: Path, manner: Manner = OURS) -> Plu
             names = {**names, **started}
             name = names["name"]
     _validate(names, path, pairs)
-    return build(names, name, path, _modtime(path), pairs)
+    return _own(build(names, name, path, _modtime(path), pairs), path)
 
 
 def plugin_in_object(
@@ -119,12 +128,21 @@ def plugin_in_object(
     else:
         raise NotAPluginError(f"{label} is not a plugin: it must name a module or a class")
     plugin = build(module, name, path or label, _modtime(file), pairs)
-    return plugin, path, found if isinstance(found, ModuleType) else None
+    return _own(plugin, file), path, found if isinstance(found, ModuleType) else None
+
+
+def _own(plugin: Plugin, file: Path | None) -> Plugin:
+    """A plugin whose code is known as a plugin's, also where it lies among libraries."""
+    if file is not None and is_librarys(str(file)):
+        is_own(plugin.package)
+    return plugin
 
 
 def _validate(module: Mapping[str, Any], called: object, pairs: bool | None) -> None:
     parts = PARTS if pairs is None else THEIR_PARTS
     missing = [part for part in parts if part not in module]
+    if missing and isinstance(called, Path):
+        raise lacking(called, missing)
     if missing:
         raise NotAPluginError(
             f"{called} is not a plugin: it defines no {' and no '.join(missing)}"

@@ -42,7 +42,8 @@ def _pairs(tree: ast.Module) -> Iterator[Told]:
                     node.lineno,
                     "lua-style",
                     f"{left} = {call}(...) takes a pair, which only plugins for kong-pdk get: write"
-                    f" {ast.unparse(target.elts[0])} = {call}(...), and catch PDKError where Kong may fail",
+                    f" {ast.unparse(target.elts[0])} = {call}(...), and catch PDKError where Kong may fail"
+                    " (the guide: From kong-pdk)",
                 )
 
 

@@ -24,13 +24,16 @@ import attrs
 
 from ..errors import ConfigError, PluginError, SchemaError
 from ..logs import get_logger
+from ..schema.annotations import is_mark
 from ..schema.infer import infer, jsonable, plugin_schema, public_values
 from ..schema.secret_repr import hide_secrets
 from ..spec import remarks
 from ..spec.limits import EXACT
 from ..spec.phases import PHASES
 from ..spec.secrets import concealed, masked, secrets_in
-from ..spec.wording import describe_error, is_users_interrupt
+from ..spec.wording import did_you_mean, is_users_interrupt
+from .class_findings import METADATA
+from .places import place_of_failure
 from .settings import OnError, Protocol, RoundTrips, Threads, read_settings
 from .thread_ties import ThreadTies
 
@@ -189,9 +192,9 @@ class Plugin:
         except BaseException as error:
             if is_users_interrupt(error):
                 raise
-            raise ConfigError(
-                f"Decoding config: {self._cls.__name__} was refused: {describe_error(error)}"
-            ) from error
+            from ..schema.decode import refused_by
+
+            raise ConfigError(f"Decoding config: {refused_by(self._cls, error)}") from error
 
 
 def build(
@@ -235,7 +238,18 @@ def build(
             cls=cls,
         )
     except PluginError as error:
-        raise type(error)(f"plugin {name} ({source}): {error}") from error.__cause__
+        raise _placed(error, name, source) from error.__cause__
+
+
+def _placed(error: PluginError, name: str, source: Path | str) -> PluginError:
+    """An error of a plugin with the plugin's name, and the place, in front."""
+    place, told = None, str(source)
+    if isinstance(source, Path):
+        place = place_of_failure(source, str(error), error.__cause__)
+        told = f"{place[0]}:{place[1]}"
+    placed = type(error)(f"plugin {name} ({told}): {error}")
+    placed.place = place
+    return placed
 
 
 def _class(cls: Any, theirs: bool) -> type:
@@ -287,8 +301,20 @@ def _phases(cls: type, theirs: bool) -> tuple[str, ...]:
     for phase in phases:
         _check_handler(cls, phase)
     if not phases:
-        raise PluginError(f"Plugin has no handler: define one of the methods {', '.join(PHASES)}")
+        raise PluginError(
+            f"Plugin has no handler: define one of the methods {', '.join(PHASES)}{_misspelt(cls)}"
+        )
     return phases
+
+
+def _misspelt(cls: type) -> str:
+    """What methods of a class without handlers may be meant to be."""
+    for name, member in vars(cls).items():
+        if inspect.isfunction(member) and not name.startswith("_"):
+            close = did_you_mean(name, PHASES)
+            if close:
+                return f"; Kong never calls {name}{close}"
+    return ""
 
 
 def _check_handler(cls: type, phase: str) -> None:
@@ -322,12 +348,25 @@ def _schema(name: str, cls: type, module: Mapping[str, Any]) -> dict[str, Any]:
     given = module.get("Schema")
     try:
         schema = plugin_schema(name, inferred if given is None else given, module)
+    except SchemaError:
+        _check_defaults(cls)
+        raise
     except TypeError as error:
         raise SchemaError(f"{error}: use what JSON can hold") from error
     if attrs.has(cls):
         hide_secrets(cls, schema["fields"][0]["config"])
     _remark(name, schema["fields"], inferred=given is None)
     return schema
+
+
+def _check_defaults(cls: type) -> None:
+    """Look whether a default that Kong does not take is meant to be no default.
+
+    :raises SchemaError: when it is.
+    """
+    for field in attrs.fields(cls) if attrs.has(cls) else ():
+        if is_mark(field.default):
+            raise SchemaError(METADATA.format(field.name))
 
 
 def _their_schema(name: str, module: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ Rules kept here:
 * a file that does not define ``Plugin``, ``version`` and ``priority`` is passed over, and one whose
   source does not even hold the word ``Plugin`` is not run; names that begin with ``_`` or ``.`` are
   not looked at;
-* what cannot be loaded costs itself: one line in the log, and its error in :attr:`Plugins.failures`;
+* what cannot be loaded costs itself: one line in the log, and its error in :attr:`Plugins.failures`; a file
+  that looks as if it were meant to be a plugin, and is none, a warning;
 * it is tried again only when its file has changed, or by :meth:`Plugins.reload`, which puts the new
   plugin in the place of the old one at once, or leaves the old one where it is;
 * :meth:`Plugins.refresh` follows the files, and tells what happened instead of logging it: a plugin whose
@@ -24,7 +25,7 @@ Rules kept here:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -33,19 +34,14 @@ import attrs
 
 from ..compat.recognition import OURS, Manner
 from ..compat.standins import tell_both_installed
-from ..errors import PluginError, UnknownPluginError
-from ..logs import get_logger
+from ..errors import PluginError
 from .discovery import Candidate, Source, installed, named, scan
 from .guard import unpatched, validate_unpatching
 from .judge import tell
 from .loader import INIT, Modules, Stamp, main_file, stamp
-from .loading import (
-    NotAPluginError,
-    loading_errors,
-    plugin_in_file,
-    plugin_in_object,
-    validate_source,
-)
+from .loading import loading_errors, plugin_in_file, plugin_in_object, validate_source
+from .losses import Losses, same_name
+from .nearly import NotAPluginError
 from .plugin import Plugin
 
 if TYPE_CHECKING:
@@ -78,6 +74,8 @@ class Plugins:
     :param entry_points: whether installed distributions are asked.
     :param only: the names of the plugins that it gives out; all when empty.
     :param manner: how plugins for kong-pdk are taken.
+    :param tell: called with each plugin that was loaded, to tell what is doubtful about it: the log, unless
+        somebody else is to know.
     :raises PluginError: when the directory is none.
     """
 
@@ -88,8 +86,10 @@ class Plugins:
         entry_points: bool = True,
         only: Collection[str] = (),
         manner: Manner = OURS,
+        tell: Callable[[Plugin], object] = tell,
     ) -> None:
         self._manner = manner
+        self._tell = tell
         self._sources = list(sources)
         self._directory = None if directory is None else _directory(directory)
         self._entry_points = entry_points
@@ -101,14 +101,17 @@ class Plugins:
         """The modules of loaded plugins by file or package's directory."""
         self._tried: dict[object, Stamp | None] = {}
         """What was tried, and how its file was then."""
-        self._failures: dict[str, tuple[Path | None, PluginError]] = {}
-        self._passed: dict[str, str] = {}
-        """Why files were passed over."""
+        self._losses = Losses()
 
     @property
     def failures(self) -> dict[str, PluginError]:
         """What could not be loaded, by what the plugin would be called from outside."""
-        return {name: error for name, (_, error) in self._failures.copy().items()}
+        return {name: error for name, (_, error) in self._losses.failed.copy().items()}
+
+    @property
+    def passed_over(self) -> dict[str, NotAPluginError]:
+        """The files that were found and are no plugin, by what one in them would be called, and why."""
+        return {name: error for name, (_, error) in self._losses.passed.copy().items()}
 
     @property
     def directory(self) -> Path | None:
@@ -155,12 +158,7 @@ class Plugins:
         directory = _directory(path)
         with self._modules.window():
             self._directory = directory
-            self._failures = {
-                name: (file, error)
-                for name, (file, error) in self._failures.items()
-                if file is None or file.parent == directory
-            }
-            self._passed = {}
+            self._losses.keep(directory)
             self._tried = {
                 origin: at for origin, at in self._tried.items() if not isinstance(origin, Path)
             }
@@ -181,7 +179,7 @@ class Plugins:
                 file = file.parent
             plugin = self._load_file(file)
             self._tried[file] = stamp(file)
-            self._failures.pop(file.stem, None)
+            self._losses.forget(Candidate(file.stem, file, wanted=False))
             return plugin
 
     def refresh(self, changed: Iterable[str | os.PathLike[str]] = ()) -> list[Change]:
@@ -227,8 +225,7 @@ class Plugins:
             self._plugins = {}
             self._loaded = {}
             self._tried = {}
-            self._failures = {}
-            self._passed = {}
+            self._losses.clear()
             self._modules.close()
 
     def close(self) -> None:
@@ -238,11 +235,11 @@ class Plugins:
     def _find(self, name: str) -> Plugin:
         for called_so in (True, False):
             for candidate in self._candidates():
-                if (_key(candidate.name) == _key(name)) is called_so:
+                if same_name(candidate.name, name) is called_so:
                     self._try(candidate)
                 if name in self._plugins:
                     return self._plugins[name]
-        raise self._unknown(name)
+        raise self._losses.unknown(name, self._directory, self._plugins)
 
     def _candidates(self) -> Iterator[Candidate]:
         """What was not tried yet, or has changed since."""
@@ -264,25 +261,14 @@ class Plugins:
 
     def _try(self, candidate: Candidate) -> None:
         self._tried[candidate.origin] = stamp(candidate.file)
-        if self._failures.get(candidate.name, (None, None))[0] == candidate.file:
-            self._failures.pop(candidate.name, None)
-        log = get_logger(plugin=candidate.name)
+        self._losses.forget(candidate)
         try:
             if isinstance(candidate.origin, Path):
                 self._load_file(candidate.origin)
             else:
                 self._load_object(candidate.name, candidate.origin)
-        except NotAPluginError as error:
-            if candidate.wanted:
-                self._failures[candidate.name] = candidate.file, error
-                log.error(str(error))
-            else:
-                self._passed[candidate.name] = str(error)
-                log.info(f"passed over: {error}")
         except PluginError as error:
-            self._failures[candidate.name] = candidate.file, error
-            log.error(str(error))
-            log.debug("the traceback of the plugin that failed to load", exc_info=error)
+            self._losses.add(candidate, error)
 
     def _load_file(self, path: Path) -> Plugin:
         with loading_errors(f"the plugin {path}", main_file(path)):
@@ -291,7 +277,7 @@ class Plugins:
             with self._modules.load(path) as module:
                 plugin = plugin_in_file(module, path, self._manner)
                 self._register(plugin, path, module)
-        tell(plugin)
+        self._tell(plugin)
         return plugin
 
     def _load_object(self, name: str, origin: ModuleType | type | EntryPoint) -> None:
@@ -301,7 +287,7 @@ class Plugins:
             if path is not None:
                 validate_unpatching(path, main_file(path))
             self._register(plugin, path, module)
-        tell(plugin)
+        self._tell(plugin)
 
     def _register(self, plugin: Plugin, path: Path | None, module: ModuleType | None) -> None:
         if self._only and plugin.name not in self._only:
@@ -328,7 +314,7 @@ class Plugins:
 
     def _files(self) -> list[Path]:
         """The files of the plugins, and of what could not be loaded."""
-        failed = [path for path, _ in self._failures.values() if path is not None]
+        failed = [path for path, _ in self._losses.failed.values() if path is not None]
         return list(dict.fromkeys([*self._loaded, *failed]))
 
     def _stale(self, candidate: Candidate, changed: set[Path]) -> bool:
@@ -350,8 +336,7 @@ class Plugins:
             name = self.reload(path).name
         except PluginError as error:
             self._tried[path] = stamp(path)
-            if candidate.wanted or before is not None or not isinstance(error, NotAPluginError):
-                self._failures[candidate.name] = path, error
+            if self._losses.note(candidate, error, was=before is not None):
                 yield Change("broken", before or candidate.name, path, error)
             return
         if before is not None and before != name:
@@ -365,23 +350,8 @@ class Plugins:
         if module is not None:
             self._modules.forget(module)
         self._tried.pop(path, None)
-        self._failures.pop(path.stem, None)
+        self._losses.forget(Candidate(path.stem, path, wanted=False))
         return Change("gone", names[0] if names else path.stem, path)
-
-    def _unknown(self, name: str) -> UnknownPluginError:
-        where = f" in {self._directory}" if self._directory is not None else ""
-        for key, (_, error) in self._failures.items():
-            if _key(key) == _key(name):
-                return UnknownPluginError(str(error))
-        for key, why in self._passed.items():
-            if _key(key) == _key(name):
-                return UnknownPluginError(f"there is not a plugin {name}{where}: {why}")
-        known = (
-            f"the loaded ones are {', '.join(self._plugins)}"
-            if self._plugins
-            else "none is loaded"
-        )
-        return UnknownPluginError(f"there is not a plugin {name}{where}: {known}")
 
 
 def _directory(path: str | os.PathLike[str]) -> Path:
@@ -389,11 +359,6 @@ def _directory(path: str | os.PathLike[str]) -> Path:
     if not directory.is_dir():
         raise PluginError(f"there is no directory {directory}: create it or name another one")
     return directory
-
-
-def _key(name: str) -> str:
-    """A name such that the file ``key_auth.py`` is tried first for the plugin ``key-auth``."""
-    return name.replace("-", "_")
 
 
 def _holds(file: Path, path: Path) -> bool:

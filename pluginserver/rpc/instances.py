@@ -44,6 +44,7 @@ from ..runtime.book import Unbegun
 from .clients import UNSEEN, Client
 from .instance import Asked, Instance
 from .judged import Judged, Placed
+from .refused import RefusedStarts
 from .shown import shown
 
 MAX_ID: Final = 2**31 - 1
@@ -99,6 +100,7 @@ class Instances:
         self.changes = 0
         """How many were started, told, or closed."""
         self._judged = Judged(plain)
+        self._refused = RefusedStarts()
         self._last_start: dict[str, int] = {}
         self._last_close: dict[str, int] = {}
 
@@ -171,6 +173,7 @@ class Instances:
         try:
             return plugin, plugin.configure(config)
         except ConfigError as error:
+            self._refused.tell(plugin, error)
             old = self._code_that_served(plugin, asked)
             if old is None:
                 raise

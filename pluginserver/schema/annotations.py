@@ -148,7 +148,7 @@ def parse(annotation: Any, path: str) -> FieldType:
         ) from error
     if origin is Annotated:
         kind = parse(arguments[0], path)
-        marks = [mark[ATTRIBUTES_KEY] for mark in arguments[1:] if _is_mark(mark)]
+        marks = [mark[ATTRIBUTES_KEY] for mark in arguments[1:] if is_mark(mark)]
         merged = {name: value for one in (kind.attributes, *marks) for name, value in one.items()}
         return attrs.evolve(kind, attributes=merged)
     if origin in (Union, types.UnionType):
@@ -224,7 +224,8 @@ def _arguments(cls: type, path: str) -> list[attrs.Attribute[Any]]:
     return [attribute for attribute in attrs.fields(cls) if attribute.init]
 
 
-def _is_mark(mark: object) -> bool:
+def is_mark(mark: object) -> bool:
+    """Whether it is what :func:`attributes` returns."""
     return isinstance(mark, Mapping) and ATTRIBUTES_KEY in mark
 
 

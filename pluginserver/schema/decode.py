@@ -25,6 +25,7 @@ from cattrs.cols import list_structure_factory, mapping_structure_factory
 from cattrs.errors import AttributeValidationNote
 
 from ..errors import ConfigError
+from ..logs import place_of
 from ..spec.secrets import is_secret
 from ..spec.validators import broken_rule, fits
 from ..spec.wording import NAMES, describe, describe_error, is_users_interrupt
@@ -229,7 +230,14 @@ def _build(cls: type, arguments: dict[str, Any]) -> Any:
     except BaseException as error:
         if is_users_interrupt(error):
             raise
-        raise _Refused(f"{cls.__name__} was refused: {describe_error(error)}") from error
+        raise _Refused(refused_by(cls, error)) from error
+
+
+def refused_by(cls: type, error: BaseException) -> str:
+    """How it is told that a class, which is the plugin's, raised: what, and where in the plugin's files."""
+    place = place_of(error)
+    at = "" if place is None else f" ({place[0]}:{place[1]})"
+    return f"{cls.__name__} was refused: {describe_error(error)}{at}"
 
 
 def _fitting(type_: str, value: Any) -> Any:

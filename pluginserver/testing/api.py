@@ -23,3 +23,4 @@ from .record.exchange import Run as Run
 from .record.transcript import transcript as transcript
 from .transports.base import GatewayError as GatewayError
 from .transports.inprocess import InProcess as InProcess
+from .transports.plugins import PluginWarning as PluginWarning

@@ -32,8 +32,10 @@ from .kong.quirks import Quirks
 from .kong.router import ROUTE_DEFAULTS, SERVICE_DEFAULTS, Binding, Entity, make
 from .kong.state import State
 from .kong.upstream import Upstream
+from .record import diagnostics
 from .record.diagnostics import PluginBug
 from .record.exchange import Callback, Exchange, LogLine
+from .record.strays import Strays
 from .record.transcript import transcript
 from .transports.base import GatewayError, Source, Transport, describe
 from .transports.connect import Server, connect
@@ -141,6 +143,7 @@ class Gateway:
         self.protocol = protocol
         """The protocol in which plugins are served; None for the one that each asks for."""
         self.node = Node(quirks, keep)
+        self.strays = Strays()
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
             connect(
@@ -167,6 +170,7 @@ class Gateway:
         """Close the plugins' instances and let go of the plugin server."""
         self._client.close_all()
         self.transport.close()
+        self.strays.close()
 
     # -- setting up
 
@@ -343,6 +347,7 @@ class Gateway:
             if respond is not None:
                 respond(exchange.response)
             cycle.log()
+        diagnostics.stray_calls(state, self.strays.take())
         self.node.notify("end", exchange, exchange)
         return exchange
 

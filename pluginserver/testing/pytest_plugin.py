@@ -13,6 +13,7 @@ Rules kept here:
   (``--kong-server``, ``--kong-protocol``) overrules the marker's ``server`` and ``protocol``, the ini file
   stands behind both;
 * paths of plugins are relative to pytest's root directory;
+* a thread of a plugin's own that calls ``kong`` fails the test in which it does so;
 * when a test fails, the transcript of its requests is a section of the report;
 * loaded plugins, and embedded servers, are kept for the next test: what a test sees of them is new,
   but the globals of a plugin's module live on, as they do in a server;
@@ -150,6 +151,15 @@ def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     with Gateway(transport, quirks=quirks, raise_bugs=raise_bugs, protocol=protocol) as gateway:
         request.node.stash[_GATEWAY] = gateway
         yield gateway
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Let a test fail in which a thread of a plugin's own calls ``kong``."""
+    yield
+    gateway = item.stash.get(_GATEWAY, None)
+    if gateway is not None and gateway.raise_bugs:
+        gateway.strays.check()
 
 
 @pytest.hookimpl(wrapper=True)

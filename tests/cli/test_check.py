@@ -40,7 +40,9 @@ def test_a_place_is_on_one_line(plugins: Path) -> None:
     assert done.returncode == 1
     error, warning = done.stdout.decode().splitlines()
     assert error.startswith("broken.py:5: error: the plugin ")
-    assert error.endswith("ZeroDivisionError: division by zero (line 5) [load]")
+    assert error.endswith(
+        "ZeroDivisionError: division by zero (" + f"{plugins}/broken.py:5) [load]"
+    )
     assert warning.startswith(
         "warned.py:4: warning: kong.response.get_status cannot be called in "
     )

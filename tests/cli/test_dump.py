@@ -130,9 +130,38 @@ def test_the_text_is_ascii_whatever_the_locale(plugins: Path) -> None:
     assert dump(plugins, "-dump").stdout.isascii()
 
 
-def test_an_empty_directory_is_an_empty_dump(tmp_path: Path) -> None:
+def test_a_dump_that_finds_nothing_is_an_error(tmp_path: Path) -> None:
     done = dump(tmp_path, "-dump")
-    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert (done.returncode, done.stdout) == (1, b"")
+    (line,) = done.stderr.decode().splitlines()
+    assert line == (
+        f"pluginserver: there is no plugin in {tmp_path}: say where they are, as -plugins-directory DIR"
+    )
+
+
+def test_a_dump_that_finds_nothing_says_what_it_passed_over_and_why(tmp_path: Path) -> None:
+    for number in range(6):
+        (tmp_path / f"helper{number}.py").write_text("VALUE = 1\n")
+    (tmp_path / "theirs.py").write_text(
+        "Schema = []\nclass Plugin:\n    def __init__(self, config): pass\n"
+        "    def access(self, kong): pass\npriority = 1\n"
+    )
+    done = dump(tmp_path, "-dump")
+    assert (done.returncode, done.stdout) == (1, b"")
+    *_, last = done.stderr.decode().splitlines()
+    first, *others, more = last.removeprefix(
+        f"pluginserver: there is no plugin in {tmp_path}: "
+    ).split("; ")
+    assert first.startswith(
+        f"{tmp_path}/theirs.py is not a plugin: it defines no version: write version"
+    )
+    assert "serve it with kong-python-pluginserver" in first
+    assert first.endswith(f"({tmp_path}/theirs.py:2)")
+    assert others == [
+        f"{tmp_path}/helper{number}.py is not a plugin: it defines no class Plugin"
+        for number in range(4)
+    ]
+    assert more == "and 2 more files"
 
 
 @pytest.mark.parametrize(

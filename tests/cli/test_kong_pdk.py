@@ -252,7 +252,7 @@ def test_a_script_that_starts_a_server_of_a_directory_runs(plugins: Path) -> Non
     ("source", "said"),
     [
         ("x = 1\n", "ended without serving"),
-        ("1 / 0\n", "division by zero (line 1)"),
+        ("1 / 0\n", "bad.py:1)"),
         (
             "from gevent import monkey\nmonkey.patch_all()\n",
             "changes threads, sockets and locks for the whole process",

@@ -179,3 +179,16 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
         "pluginserver: dev needs aiohttp, which is not installed: "
         "run pip install 'kong-python-server[dev]'\n"
     )
+
+
+def test_nobody_is_told_to_write_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(HELLO.replace("priority = 100", ""))
+    (tmp_path / "helper.py").write_text("VALUE = 1\n")
+    with started(tmp_path) as (_, _, lines):
+        text = "\n".join(lines)
+    assert "write one" not in text
+    assert f"no plugins yet in {tmp_path}: mend what is named here, and it is loaded" in text
+    assert (
+        text.count("hello.py is not a plugin: it defines no priority: write priority = 100") == 1
+    )
+    assert text.count("helper.py is not a plugin: it defines no class Plugin") == 1

@@ -598,3 +598,19 @@ def test_nothing_is_left_behind(plugins: Path) -> None:
             gateway.get()
     gc.collect()
     assert descriptors() <= before
+
+
+def test_a_file_that_is_nearly_a_plugin_is_named_until_it_is_one(tmp_path: Path) -> None:
+    path = tmp_path / "hello.py"
+    path.write_text(HELLO.replace('version = "1.0.0"', ""))
+    (tmp_path / "helper.py").write_text("VALUE = 1\n")
+    with dev(tmp_path) as gateway:
+        (message,) = gateway.gateway.messages
+        assert "hello.py is not a plugin: it defines no version: write version" in message.text
+        assert len(gateway.gateway.deployment.passed_over()) == 2
+        path.write_text(HELLO.replace("priority = 100", ""))
+        gateway.screen.wait_for("it defines no priority: write priority = 100")
+        path.write_text(HELLO)
+        gateway.screen.wait_for("loaded hello 1.0.0")
+        assert gateway.get().header("x-hello") == "hello"
+    assert gateway.screen.getvalue().count("is not a plugin") == 1

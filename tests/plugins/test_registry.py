@@ -255,7 +255,11 @@ def test_a_file_that_is_no_plugin_is_passed_over_with_one_line_and_may_not_even_
     assert registry.all() == []
     assert registry.failures == {}
     assert [(record["level"], record["message"]) for record in log()] == [
-        ("info", f"passed over: {tmp_path}/half.py is not a plugin: it defines no priority"),
+        (
+            "warning",
+            f"passed over: {tmp_path}/half.py is not a plugin: it defines no priority: "
+            f"write priority = 100 ({tmp_path}/half.py:1)",
+        ),
         ("info", f"passed over: {tmp_path}/helper.py is not a plugin: it defines no class Plugin"),
         (
             "info",
@@ -277,11 +281,11 @@ def test_a_script_without_the_word_is_never_run(
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("import attrs\n\nraise RuntimeError('two\\nlines')  # Plugin\n", "two lines (line 3)"),
-        ("raise SystemExit(3)  # Plugin\n", "SystemExit: 3 (line 1)"),
+        ("import attrs\n\nraise RuntimeError('two\\nlines')  # Plugin\n", "two lines (…:3)"),
+        ("raise SystemExit(3)  # Plugin\n", "SystemExit: 3 (…:1)"),
         ("class Plugin(:\n", "SyntaxError: "),
         ("import nothing_like_it  # Plugin\n", "ModuleNotFoundError: No module named"),
-        ("class Odd(BaseException): ...\nraise Odd  # Plugin\n", "cannot be loaded: Odd (line 2)"),
+        ("class Odd(BaseException): ...\nraise Odd  # Plugin\n", "cannot be loaded: Odd (…:2)"),
     ],
 )
 def test_a_file_that_fails_costs_only_itself(
@@ -297,7 +301,7 @@ def test_a_file_that_fails_costs_only_itself(
     registry.load()
     assert registry.names() == ["hello"]
     error, trace = log()
-    assert words in error["message"]
+    assert words.replace("…", str(path)) in error["message"]
     assert error["message"] == str(registry.failures["broken"])
     assert str(path) in error["message"]
     assert "loader.py" in trace["traceback"]
@@ -338,7 +342,7 @@ def test_two_plugins_with_one_name(
     text = str(registry.failures["b"])
     assert text == (
         f"the name hello is used twice, by {first} and by {second}: "
-        "the first stays; give one of them another name"
+        f"the first stays; give one of them another name ({second}:9)"
     )
 
 
@@ -682,11 +686,13 @@ def test_another_class_gets_a_dict(
 def test_another_class_that_refuses_its_configuration(
     plugins: Callable[..., Plugins], write: Callable[..., Path]
 ) -> None:
-    write("classic.py", CLASSIC.replace("self.config = config", "self.config = config['a']"))
+    path = write(
+        "classic.py", CLASSIC.replace("self.config = config", "self.config = config['a']")
+    )
     with pytest.raises(ConfigError) as caught:
         plugins().get("classic").configure("{}")
     assert str(caught.value) == (
-        "Decoding config: Plugin was refused: KeyError: 'a' (plugin classic)"
+        f"Decoding config: Plugin was refused: KeyError: 'a' ({path}:9) (plugin classic)"
     )
 
 

@@ -333,13 +333,17 @@ def test_a_constructor_that_raises_is_an_error_with_its_place() -> None:
     class Config:
         inner: list[Inner] = attrs.field(factory=list)
 
-    assert refused(Config, {"inner": [{"kind": "exit"}]}) == (
-        "config.inner[0]: Inner was refused: SystemExit: 3"
+    first = Inner.__attrs_post_init__.__code__.co_firstlineno
+    for kind, line, what in (
+        ("exit", 2, "SystemExit: 3"),
+        ("lines", 4, "RuntimeError: two lines"),
+    ):
+        assert refused(Config, {"inner": [{"kind": kind}]}) == (
+            f"config.inner[0]: Inner was refused: {what} ({__file__}:{first + line})"
+        )
+    assert refused(Config, {"inner": [{}]}) == (
+        f"config.inner[0]: Inner was refused: RuntimeError ({__file__}:{first + 5})"
     )
-    assert refused(Config, {"inner": [{"kind": "lines"}]}) == (
-        "config.inner[0]: Inner was refused: RuntimeError: two lines"
-    )
-    assert refused(Config, {"inner": [{}]}) == "config.inner[0]: Inner was refused: RuntimeError"
 
 
 def test_a_constructor_without_end_is_an_error() -> None:

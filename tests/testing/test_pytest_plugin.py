@@ -164,3 +164,133 @@ def test_nothing_heavy_is_imported_for_tests_without_kong(pytester: pytest.Pytes
         """
     )
     run(pytester).assert_outcomes(passed=1)
+
+
+DOUBTFUL = """
+version, priority = "1.0.0", 1
+class Plugin:
+    def acess(self, kong): pass
+    def log(self, kong): pass
+"""
+
+
+def test_what_is_doubtful_is_a_warning_of_each_test_with_its_place(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        doubtful=DOUBTFUL,
+        test_it="""
+        import warnings
+
+        import pytest
+        from pluginserver.testing import Gateway, PluginWarning
+
+        def test_it(kong):
+            kong.plugin("doubtful.py")
+            kong.get()
+
+        def test_it_again(kong):
+            with pytest.warns(PluginWarning, match="did you mean 'access'") as warned:
+                kong.plugin("doubtful.py")
+            assert warned[0].filename.endswith("doubtful.py")
+            assert warned[0].lineno == 3
+
+        @pytest.mark.filterwarnings("ignore::pluginserver.testing.PluginWarning")
+        def test_it_is_meant(kong):
+            kong.plugin("doubtful.py")
+
+        def test_a_gateway_by_hand():
+            with Gateway() as kong, pytest.warns(PluginWarning):
+                kong.plugin("doubtful.py")
+        """,
+    )
+    result = run(pytester, "test_it.py")
+    result.assert_outcomes(passed=4, warnings=1)
+    result.stdout.fnmatch_lines(["*doubtful.py:3: PluginWarning: Kong never calls acess: *"])
+    run(pytester, "-W", "error", "test_it.py").assert_outcomes(passed=3, failed=1)
+
+
+THREADS = """
+import logging, threading
+import attrs
+from pluginserver import KongHandler
+
+version, priority = "1.0.0", 1
+log = logging.getLogger("threads")
+log.addHandler(KongHandler())
+begin, over = threading.Event(), threading.Event()
+
+@attrs.define
+class Plugin:
+    how: str = "asks"
+
+    def access(self, kong):
+        begin.clear()
+        over.clear()
+        thread = threading.Thread(target=getattr(self, self.how), args=[kong], name="mine", daemon=True)
+        thread.start()
+
+    def asks(self, kong):
+        begin.wait()
+        try:
+            kong.request.get_host()
+        except Exception:
+            pass
+        over.set()
+
+    def logs(self, kong):
+        begin.wait()
+        log.warning("a line")
+        over.set()
+"""
+
+
+def test_a_thread_that_calls_kong_fails_the_test_in_which_it_does(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(
+        threads=THREADS,
+        test_it="""
+        import sys
+
+        def module():
+            found = [name for name in sys.modules if name.startswith("_pluginserver_")]
+            return sys.modules[next(name for name in found if name.endswith("_threads"))]
+
+        def play(kong, how):
+            kong.plugin("threads.py", how=how)
+            kong.get()
+
+        def end():
+            module().begin.set()
+            assert module().over.wait(60)
+
+        def test_a_thread_that_does_not_call_in_time(kong):
+            play(kong, "asks")
+
+        def test_the_thread_of_an_earlier_test_is_not_this_tests(kong):
+            end()
+
+        def test_after_the_request(kong):
+            play(kong, "asks")
+            end()
+
+        def test_a_logging_handler_writes_elsewhere_there(kong):
+            play(kong, "logs")
+            end()
+
+        def test_before_the_next_request(kong):
+            play(kong, "asks")
+            end()
+            kong.get()
+            raise AssertionError("the request did not tell")
+        """,
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "E *kong.request.get_host was called in the thread 'mine', which runs no event*threads.py:*"
+        ]
+    )
+    result.stdout.no_fnmatch_line("*the request did not tell")

@@ -17,8 +17,9 @@ from typing import Any, Final
 from ...errors import EventEndedError, PhaseError
 from ...events.outcome import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
 from ...spec.functions import FUNCTIONS
-from ...spec.phases import PHASES
-from ...spec.protocols import MSGPACK, PROTOBUF
+from ...spec.phases import ANSWERING
+from ...spec.protocols import PROTOBUF
+from ...spec.refusals import refusal
 from ..kong import lua
 from ..kong.router import Binding
 from ..kong.state import State
@@ -26,12 +27,6 @@ from ..transports.base import HandlerFailure
 from ..transports.wire import NoAnswer
 from .exchange import Callback, Exchange, Problem, Run
 from .format import short
-
-_OUTCOME: Final = {
-    MSGPACK: "and goes on without the plugin",
-    PROTOBUF: "and the client gets a 500",
-}
-"""What becomes of a request whose event has no answer."""
 
 _FAILED: Final = "plugin {} failed in {}: "
 
@@ -45,6 +40,11 @@ class PluginBug(AssertionError):
     def __init__(self, exchange: Exchange) -> None:
         super().__init__("\n".join(problem.message for problem in exchange.problems))
         self.exchange = exchange
+
+
+def _lost(phase: str) -> str:
+    """What becomes of a request in whose phase Kong's own code throws."""
+    return "the client gets a 500" if phase in ANSWERING else "Kong logs it and goes on"
 
 
 def _note(
@@ -96,8 +96,8 @@ def not_in_protobuf(state: State, call: Callback) -> None:
         state,
         call,
         "unknown function",
-        f"{call.plugin} called {call.method} in {call.phase}: Kong's ProtoBuf:1 has no such function, the "
-        'client gets a 500. Serve this plugin with protocol = "msgpack"',
+        f"{call.plugin} called {call.method} in {call.phase}: Kong's ProtoBuf:1 has no such function, "
+        f'{_lost(call.phase)}. Serve this plugin with protocol = "msgpack"',
     )
 
 
@@ -106,22 +106,35 @@ def thrown(state: State, call: Callback) -> None:
     function = FUNCTIONS.get(call.method)
     what = f"{call.plugin} called {shown(call)} in {call.phase}"
     if function is not None and call.phase not in function.phases:
-        _note(state, call, "wrong phase", f"{what}: {_where(call.method)}")
+        _note(state, call, "wrong phase", f"{what}: {_refused(call.method, call.phase)}")
         return
     _note(
         state,
         call,
         "bad argument",
-        f"{what}: Kong throws {call.error!r}, the client gets a 500 and the handler never hears of it",
+        f"{what}: Kong throws {call.error!r}, {_lost(call.phase)}, and the handler never hears of it",
     )
 
 
-def _where(method: str) -> str:
-    function = FUNCTIONS[method]
-    if function.unusable:
-        return f"it {function.unusable}"
-    phases = ", ".join(phase for phase in PHASES if phase in function.phases)
-    return f"Kong offers it in {phases} only; elsewhere it throws, and the client gets a 500"
+def _refused(method: str, phase: str) -> str:
+    return f"{refusal(method, (phase,))}; there Kong throws, {_lost(phase)}"
+
+
+def _unanswered(run: Run) -> str:
+    """What becomes of a request whose event has no answer."""
+    if run.protocol == PROTOBUF:
+        return (
+            f"Kong logs it, and {_lost(run.phase)}" if run.phase in ANSWERING else _lost(run.phase)
+        )
+    return "Kong logs it, and goes on without the plugin"
+
+
+def stray_calls(state: State, calls: list[str]) -> None:
+    """Threads of a plugin's own have called ``kong``."""
+    runs = state.exchange.runs
+    plugin, phase = (runs[-1].plugin, runs[-1].phase) if runs else ("", "")
+    for text in calls:
+        state.exchange.problems.append(Problem("own thread", plugin, phase, text))
 
 
 def no_answer(state: State, run: Run, error: Exception, seconds: float) -> None:
@@ -136,7 +149,7 @@ def no_answer(state: State, run: Run, error: Exception, seconds: float) -> None:
             run,
             "time-out",
             f"{run.plugin} did not come to an end in {run.phase} within {seconds:g} s, {last}: an "
-            f"endless loop, or a call that blocks. Kong logs it, {_OUTCOME[run.protocol]}",
+            f"endless loop, or a call that blocks. {_unanswered(run)}",
         )
     elif isinstance(error, NoAnswer):
         _note(
@@ -165,7 +178,7 @@ def bad_instance(state: State, binding: Binding, error: Exception) -> None:
             "bad instance",
             binding.name,
             state.phase,
-            f"{binding.name} cannot be started for {state.phase}: {why}. The client gets a 500",
+            f"{binding.name} cannot be started for {state.phase}: {why}. {_lost(state.phase).capitalize()}",
         )
     )
 
@@ -205,7 +218,8 @@ def _raised(state: State, run: Run, text: str, error: BaseException | None) -> N
     if isinstance(error, PhaseError) or text.startswith("pluginserver.errors.PhaseError"):
         called = re.search(r"kong\.[\w.]+", text)
         if called and called[0] in FUNCTIONS:
-            what = f"{run.plugin} called {called[0]} in {run.phase}: {_where(called[0])}"
+            refused = refusal(called[0], (run.phase,))
+            what = f"{run.plugin} failed in {run.phase}: {refused}{_place(text, error)}"
             _note(state, run, "wrong phase", what, error)
             return
     outcome = (
@@ -214,6 +228,14 @@ def _raised(state: State, run: Run, text: str, error: BaseException | None) -> N
         else "Kong logs it and goes on"
     )
     _note(state, run, "raised", f"{run.plugin} raised {text} in {run.phase}. {outcome}", error)
+
+
+def _place(text: str, error: BaseException | None) -> str:
+    """Where it was raised, which the text ends with that a server has told."""
+    if error is not None:
+        return place(error)
+    found = re.search(r" \(\S+:\d+\)$", text)
+    return found[0] if found else ""
 
 
 def _after_the_end(state: State, run: Run, text: str, error: BaseException | None) -> None:

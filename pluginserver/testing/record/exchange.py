@@ -124,7 +124,7 @@ class Problem:
 
     :param kind: ``"raised"``, ``"wrong phase"``, ``"cut arguments"``, ``"after the end"``,
         ``"hidden"``, ``"time-out"``, ``"leaked event"``, ``"unknown function"``, ``"bad argument"``,
-        ``"no answer"`` or ``"bad instance"``.
+        ``"no answer"``, ``"bad instance"`` or ``"own thread"``.
     :param plugin: the plugin's name.
     :param phase: the phase.
     :param message: a sentence that names the bug and says what to do.

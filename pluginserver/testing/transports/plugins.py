@@ -4,12 +4,14 @@ Rules kept here:
 
 * a file runs again only when it has changed, however many gateways load it;
 * a gateway's collection knows no plugin that its test has not named;
+* what is doubtful about a plugin is a warning of each test that names it;
 * modules are dropped with the library that loaded them, never with a server that stops.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,35 +19,68 @@ from typing import Any
 import attrs
 
 from ...errors import PluginServerError
+from ...plugins.judge import Finding, judge_loaded
 from ...plugins.loader import Stamp, stamp
-from ...plugins.registry import Plugins
+from ...plugins.registry import Plugin, Plugins
 from .base import GatewayError, Source
+
+
+class PluginWarning(UserWarning):
+    """What is doubtful about a plugin under test: what a server logs when it loads it.
+
+    Its place is the line of the plugin's file.
+    """
+
+
+@attrs.frozen
+class Loaded:
+    """A plugin, and what is doubtful about it."""
+
+    plugin: Plugin
+    findings: list[Finding]
+
+    def warn(self) -> None:
+        """Warn of what is doubtful, in each test anew."""
+        for one in self.findings:
+            text = f"{one.text} (plugin {self.plugin.name})"
+            warnings.warn_explicit(text, PluginWarning, str(one.file), one.line)
 
 
 @attrs.define(eq=False)
 class Library:
     """Loaded plugin files, for several gateways: a file runs again only when it has changed."""
 
-    _loaded: dict[Path, tuple[Stamp | None, Plugins]] = attrs.field(factory=dict)
+    _loaded: dict[Path, tuple[Stamp | None, Loaded]] = attrs.field(factory=dict)
     _old: list[Plugins] = attrs.field(factory=list)
 
-    def registry(self, source: Path | ModuleType | type) -> Plugins:
-        """A registry that holds what the source holds, and nothing else.
+    def load(self, source: Path | ModuleType | type) -> Loaded:
+        """The plugin that the source holds.
 
         :raises GatewayError: when it cannot be loaded.
         """
         if not isinstance(source, Path):
-            return self._keep(_load(source))
+            return self._load(source)
         found = stamp(source)
         if source in self._loaded and self._loaded[source][0] == found:
             return self._loaded[source][1]
-        registry = self._keep(_load(source))
-        self._loaded[source] = found, registry
-        return registry
+        loaded = self._load(source)
+        self._loaded[source] = found, loaded
+        return loaded
 
-    def _keep(self, registry: Plugins) -> Plugins:
+    def _load(self, source: Path | ModuleType | type) -> Loaded:
+        findings: list[Finding] = []
+        registry = Plugins(
+            [source],
+            entry_points=False,
+            tell=lambda plugin: findings.extend(judge_loaded(plugin)),
+        )
+        try:
+            plugin = _only(registry, source)
+        except BaseException:
+            registry.close()
+            raise
         self._old.append(registry)
-        return registry
+        return Loaded(plugin, findings)
 
     def close(self) -> None:
         """Drop the plugins' modules."""
@@ -54,8 +89,11 @@ class Library:
         self._loaded.clear()
 
 
-def _load(source: Path | ModuleType | type) -> Plugins:
-    registry = Plugins([source], entry_points=False)
+def _only(registry: Plugins, source: Path | ModuleType | type) -> Plugin:
+    """The plugin of a registry that has one.
+
+    :raises GatewayError: when it has none, or several.
+    """
     try:
         registry.load()
         for error in registry.failures.values():
@@ -68,12 +106,8 @@ def _load(source: Path | ModuleType | type) -> Plugins:
                 else f"{source} holds no plugin: it has no version, priority and class Plugin"
             )
     except PluginServerError as error:
-        registry.close()
         raise GatewayError(str(error)) from error
-    except GatewayError:
-        registry.close()
-        raise
-    return registry
+    return registry.all()[0]
 
 
 class Collection:
@@ -99,13 +133,15 @@ class Collection:
         """
         known = source if isinstance(source, (ModuleType, type)) else self._path(source)
         if known not in self._names:
-            (plugin,) = self._library.registry(known).all()
+            loaded = self._library.load(known)
+            plugin = loaded.plugin
             if plugin.name in self.registry.names():
                 raise GatewayError(
                     f"{source} is a second plugin named {plugin.name!r}: rename one"
                 )
             self._names[known] = plugin.name
             self.registry.add(plugin)
+            loaded.warn()
         return self._names[known]
 
     def _path(self, source: str | os.PathLike[str]) -> Path:

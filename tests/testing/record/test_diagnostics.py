@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ priority = 1
 
 class Plugin:
 """
+
+pytestmark = pytest.mark.filterwarnings("ignore::pluginserver.testing.PluginWarning")
 
 Make = Callable[..., Gateway]
 
@@ -103,8 +106,10 @@ def test_a_call_in_the_wrong_phase(make: Make) -> None:
     """)
     kind, message, exchange = bug(kong)
     assert kind == "wrong phase"
-    assert message.startswith("buggy called kong.response.get_status in access")
-    assert "response, log only" in message
+    assert message.startswith(
+        "buggy failed in access: kong.response.get_status cannot be called in access: it works in response,"
+    )
+    assert re.search(r"/buggy\.py:\d+\)$", message)
     assert status(exchange) == 500
 
 
