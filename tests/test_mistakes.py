@@ -15,12 +15,15 @@ import pytest
 from support.commands import MODULE, run, running
 from support.devgateway import dev
 from support.mistakes import MISTAKES, Mistake
+from support.paths import DOCS
 
 from pluginserver.testing import Gateway, PluginBug
 
 LOADS = [name for name, one in MISTAKES.items() if one.when in ("warning", "error", "passed")]
 PLAYS = [name for name in MISTAKES if name not in LOADS]
 SERVED = [name for name, one in MISTAKES.items() if one.when not in ("error", "passed")]
+
+TROUBLESHOOTING = DOCS / "guides" / "troubleshooting.rst"
 
 Lines = dict[str, list[str]]
 """What each plugin was told, by its name."""
@@ -163,3 +166,9 @@ def test_a_bug_in_log_costs_the_client_nothing(directory: Path) -> None:
         with pytest.raises(PluginBug, match="Kong logs it and goes on") as raised:
             gateway.get()
     assert "500" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_page_by_symptom_has_it(name: str) -> None:
+    page = " ".join(TROUBLESHOOTING.read_text().split())
+    assert MISTAKES[name].says[0] in page
