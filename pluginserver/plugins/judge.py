@@ -32,7 +32,7 @@ from .loader import main_file
 from .lua_style import lua_style_findings
 from .nearly import NotAPluginError
 from .pdk_uses import KONG, Use, dotted, plugin_class, uses
-from .places import lines_of_names, parsed, place_of_failure
+from .places import lines_of_names, parsed, place_of_failure, source_of_class
 from .plugin import Plugin
 from .source_files import source_files
 
@@ -75,10 +75,15 @@ def judge(
     :param at_load: a variable that is read with a default is none that is missing.
     """
     path = plugin.source
-    if not isinstance(path, Path):
-        return _findings(_of_plugin(plugin, None, kong), Path(path))
-    trees = {file: parsed(file) for file in source_files(path)}
-    main = main_file(path)
+    if isinstance(path, Path):
+        trees = {file: parsed(file) for file in source_files(path)}
+        main = main_file(path)
+    else:
+        written = source_of_class(plugin.cls)
+        if written is None:
+            return _findings(_of_plugin(plugin, None, kong), Path(path))
+        main = written[0]
+        trees = dict([written])
     found = _findings(_of_plugin(plugin, trees[main], kong), main)
     theirs = plugin.lua_style is not None
     look = Look(plugin.has_fields, theirs, kong, passed, at_load)

@@ -10,8 +10,11 @@ Rules kept here:
 from __future__ import annotations
 
 import ast
+import os
 import re
+import sys
 from pathlib import Path
+from types import FunctionType
 from typing import Final
 
 from ..logs import place_of
@@ -50,6 +53,35 @@ def lines_of_names(tree: ast.Module | None) -> dict[str, int]:
     return found
 
 
+def source_of_class(cls: type) -> tuple[Path, ast.Module] | None:
+    """Where a class is written: the file, and a module that has nothing else, with it as its ``Plugin``.
+
+    What is beside it may be no plugin's: in a test ``kong`` is another thing.
+
+    :returns: None when its source cannot be had.
+    """
+    module = sys.modules.get(cls.__module__)
+    name = getattr(module, "__file__", None)
+    if not isinstance(name, str):
+        return None
+    file = Path(os.path.abspath(name))
+    tree = parsed(file)
+    lines = [
+        one.__code__.co_firstlineno for one in vars(cls).values() if isinstance(one, FunctionType)
+    ]
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and node.name == cls.__name__
+        and any(node.lineno <= line <= (node.end_lineno or 0) for line in lines)
+    ]
+    if len(found) != 1:
+        return None
+    found[0].name = "Plugin"
+    return file, ast.Module([found[0]], [])
+
+
 def place_of_failure(path: Path, text: str, cause: BaseException | None) -> Place:
     """Where a plugin is wrong that cannot be loaded.
 
@@ -61,12 +93,12 @@ def place_of_failure(path: Path, text: str, cause: BaseException | None) -> Plac
         return cause.filename, cause.lineno
     raised = place_of(cause) if cause is not None else None
     main = main_file(path)
-    return raised or (str(main), _line_named(main, text))
+    return raised or (str(main), line_named(parsed(main), text))
 
 
-def _line_named(file: Path, text: str) -> int:
+def line_named(tree: ast.Module, text: str) -> int:
     """The line of what an error begins with; that of ``Plugin``, or 1, when that is nowhere."""
-    lines = lines_of_names(parsed(file))
+    lines = lines_of_names(tree)
     found = _FIRST_WORD.match(text)
     name = "__init__" if text.startswith(_CONSTRUCTOR) else found[1] if found else ""
     return lines.get(name, lines.get("Plugin", 1))

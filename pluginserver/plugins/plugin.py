@@ -33,7 +33,7 @@ from ..spec.phases import PHASES
 from ..spec.secrets import concealed, masked, secrets_in
 from ..spec.wording import did_you_mean, is_users_interrupt
 from .class_findings import METADATA
-from .places import place_of_failure
+from .places import line_named, place_of_failure, source_of_class
 from .settings import OnError, Protocol, RoundTrips, Threads, read_settings
 from .thread_ties import ThreadTies
 
@@ -182,6 +182,11 @@ class Plugin:
             raise ConfigError(f"{text} (plugin {self.name})") from error.__cause__
 
     @property
+    def cls(self) -> type:
+        """Its class."""
+        return self._cls
+
+    @property
     def package(self) -> str:
         """The name of the module that it comes from, or of the package around that."""
         return self._cls.__module__.partition(".")[0]
@@ -238,15 +243,17 @@ def build(
             cls=cls,
         )
     except PluginError as error:
-        raise _placed(error, name, source) from error.__cause__
+        raise _placed(error, name, source, module.get("Plugin")) from error.__cause__
 
 
-def _placed(error: PluginError, name: str, source: Path | str) -> PluginError:
+def _placed(error: PluginError, name: str, source: Path | str, cls: object) -> PluginError:
     """An error of a plugin with the plugin's name, and the place, in front."""
-    place, told = None, str(source)
+    place = None
     if isinstance(source, Path):
         place = place_of_failure(source, str(error), error.__cause__)
-        told = f"{place[0]}:{place[1]}"
+    elif isinstance(cls, type) and (found := source_of_class(cls)) is not None:
+        place = str(found[0]), line_named(found[1], str(error))
+    told = source if place is None else f"{place[0]}:{place[1]}"
     placed = type(error)(f"plugin {name} ({told}): {error}")
     placed.place = place
     return placed

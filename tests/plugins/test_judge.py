@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,24 @@ CASES = {
     "a shared default": (
         "@attrs.define\nclass Plugin:\n    seen: dict[str, str] = {}\n    def access(self, kong): pass\n",
         [(7, "shared", "seen is one object")],
+    ),
+    "a shared call": (
+        "import collections\n@attrs.define\nclass Plugin:\n"
+        "    _seen = collections.Counter()\n    def access(self, kong): pass\n",
+        [
+            (
+                8,
+                "shared",
+                "annotate it, and write attrs.field(factory=collections.Counter, init=False)",
+            )
+        ],
+    ),
+    "metadata where a default belongs": (
+        "import pluginserver\n@attrs.define\nclass Plugin:\n"
+        "    a: dict[str, dict[str, int]] = attrs.field(default=pluginserver.attributes(len_min=1))\n"
+        "    b: str = attrs.field(default='', metadata=pluginserver.attributes(len_min=0))\n"
+        "    def access(self, kong): pass\n",
+        [(8, "fields", "the default of a is what attributes() returns")],
     ),
     "what is shared on purpose": (
         "from typing import ClassVar\n@attrs.define\nclass Plugin:\n    seen: ClassVar[set] = set()\n"
@@ -255,6 +274,46 @@ def test_a_class_or_a_module_without_a_file_has_no_source_to_look_at() -> None:
     plugins.load()
     (found,) = judge(plugins.all()[0])
     assert found.rule == "version"
+    plugins.close()
+
+
+def test_a_class_is_looked_at_where_it_is_written_and_nothing_beside_it() -> None:
+    class Plugin:
+        def access(self, kong: Any) -> None:
+            kong.cache.get("key")
+
+        def respons(self, kong: Any) -> None: ...
+
+    kong: Any = None
+    assert kong is None or kong.no_such_name
+    plugins = Plugins([Plugin], entry_points=False)
+    plugins.load()
+    first = Plugin.access.__code__.co_firstlineno
+    found = [(one.file, one.line, one.rule) for one in judge(plugins.all()[0])]
+    here = Path(__file__)
+    assert found == [(here, first + 1, "pdk"), (here, first + 3, "phase")]
+    plugins.close()
+
+
+def test_a_class_that_cannot_be_loaded_has_its_place() -> None:
+    class Plugin:
+        async def access(self, kong: Any) -> None: ...
+
+    plugins = Plugins([Plugin], entry_points=False)
+    plugins.load()
+    (error,) = plugins.failures.values()
+    line = Plugin.access.__code__.co_firstlineno
+    assert error.place == (__file__, line)
+    assert f"({__file__}:{line}): access is async" in str(error)
+    plugins.close()
+
+
+def test_a_class_without_a_source_has_no_place() -> None:
+    names: dict[str, Any] = {"__name__": "nowhere"}
+    exec("class Plugin:\n    def acess(self, kong): ...\n    def log(self, kong): ...", names)
+    plugins = Plugins([names["Plugin"]], entry_points=False)
+    plugins.load()
+    assert judge(plugins.all()[0]) == []
     plugins.close()
 
 
