@@ -10,7 +10,7 @@ Rules kept here:
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,12 +60,17 @@ def _remedy(tree: ast.Module, cls: ast.ClassDef | None, lacks: Sequence[str]) ->
         steps.append(
             "call its class Plugin" if cls is None else f"rename the class {cls.name} to Plugin"
         )
-    steps += [f"write {_WRITE[part]}" for part in lacks if part in _WRITE]
+    lines = lines_of_names(tree)
+    steps += [
+        f"rename {part.upper()} to {part}" if part.upper() in lines else f"write {_WRITE[part]}"
+        for part in lacks
+        if part in _WRITE
+    ]
     text = " and ".join(steps)
-    if "version" in lacks and _is_for_kong_pdk(tree, cls):
+    if cls is not None and cls.name == "Plugin" and _is_for_kong_pdk(cls, lines):
         text += (
-            ", or serve it with kong-python-pluginserver, if it was written for kong-pdk, which asks for no"
-            " version"
+            ", or serve it with kong-python-pluginserver, if it was written for kong-pdk, which asks for"
+            " neither"
         )
     return text
 
@@ -80,8 +85,8 @@ def _class_with_handler(tree: ast.Module) -> ast.ClassDef | None:
     return None
 
 
-def _is_for_kong_pdk(tree: ast.Module, cls: ast.ClassDef | None) -> bool:
+def _is_for_kong_pdk(cls: ast.ClassDef, lines: Container[str]) -> bool:
     """Whether a file has what every plugin for kong-pdk has: a schema of its own, or a constructor."""
-    made = methods(cls).get("__init__") if cls is not None else None
+    made = methods(cls).get("__init__")
     takes_config = made is not None and len(made.args.args) == 2
-    return takes_config or "Schema" in lines_of_names(tree)
+    return takes_config or "Schema" in lines

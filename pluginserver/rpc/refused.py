@@ -32,7 +32,7 @@ class RefusedStarts:
         if raised is None or not self._seldom.is_due((plugin.name, str(error))):
             return
         log = get_logger(plugin=plugin.name)
-        text = f"no instance was started: {error}"
+        text = f"a configuration was not taken: {error}"
         if holds_secrets(plugin.record):
             log.error(f"{text} | {_lines(raised)}")
         else:

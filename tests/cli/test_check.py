@@ -115,3 +115,18 @@ def test_what_a_plugin_prints_is_not_among_the_findings(plugins: Path) -> None:
     (plugins / "loud.py").write_text(f"import os\nos.write(1, b'x')\nprint('y')\n{GOOD}")
     done = check(plugins, "loud.py")
     assert (done.returncode, done.stdout) == (0, b"")
+
+
+def test_a_file_that_is_nearly_a_plugin_is_a_warning_beside_others(plugins: Path) -> None:
+    (plugins / "nearly.py").write_text(GOOD.replace("version, priority", "version, x"))
+    done = check(plugins, ".", "-format", "json")
+    nearly = [one for one in json.loads(done.stdout) if one["file"] == "nearly.py"]
+    assert [(one["level"], one["rule"], one["line"]) for one in nearly] == [("warning", "load", 3)]
+    assert "it defines no priority: write priority = 100" in nearly[0]["text"]
+
+
+def test_where_nothing_else_is_it_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "nearly.py").write_text(GOOD.replace("version, priority", "version, x"))
+    done = check(tmp_path)
+    assert done.returncode == 1
+    assert done.stdout.startswith(b"nearly.py:3: warning: ")

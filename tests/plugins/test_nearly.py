@@ -36,6 +36,12 @@ MEANT = {
         "it defines no class Plugin and no priority: rename the class Hello to Plugin and write priority",
         2,
     ),
+    "names as in Lua": (
+        f'VERSION = "1.0.0"\nPRIORITY = 1\nclass Plugin:\n{HANDLER}',
+        ["version", "priority"],
+        "it defines no version and no priority: rename VERSION to version and rename PRIORITY to priority",
+        3,
+    ),
     "a class that is made elsewhere": (
         'version = "1.0.0"\npriority = 1\nmake("Plugin")\n',
         ["Plugin"],

@@ -72,7 +72,7 @@ def test_the_traceback_is_logged_once_and_kong_is_told_the_line(
     )
     start(served, plugin, "{}")
     (line,) = capfd.readouterr().err.splitlines()
-    assert f"no instance was started: {text}" in line
+    assert f"a configuration was not taken: {text}" in line
     assert 'self.host = config["host"].lower()' in line
     start(served, plugin, '{"host": 1}')
     (line,) = capfd.readouterr().err.splitlines()

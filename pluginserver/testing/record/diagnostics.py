@@ -17,6 +17,7 @@ from typing import Any, Final
 from ...errors import EventEndedError, PhaseError
 from ...events.outcome import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
 from ...spec.functions import FUNCTIONS
+from ...spec.lua_only import LUA_ONLY
 from ...spec.phases import ANSWERING
 from ...spec.protocols import PROTOBUF
 from ...spec.refusals import refusal
@@ -79,6 +80,8 @@ def unknown_function(state: State, call: Callback) -> None:
     known = FUNCTIONS.get(call.method)
     if known is not None and known.enterprise:
         hint = "only Kong Enterprise has it. Give the gateway one with kong.functions[name] = function"
+    elif lua := [name for name in LUA_ONLY if f"{call.method}.".startswith(f"{name}.")]:
+        hint = f"{lua[0]} is in Kong's Lua code alone: {LUA_ONLY[lua[0]]}"
     else:
         close = get_close_matches(call.method, FUNCTIONS, 1)
         hint = f"Kong has no such function{f', did you mean {close[0]}?' if close else ''}"

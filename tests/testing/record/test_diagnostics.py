@@ -338,3 +338,15 @@ def test_a_plugin_without_bugs_has_none(make: Make) -> None:
     """)
     assert kong.get("/").status == 201
     assert kong.exchange.problems == []
+
+
+def test_a_call_of_what_only_lua_has(make: Make, protocol: str) -> None:
+    if protocol == "protobuf":
+        pytest.skip("in ProtoBuf:1 our server refuses the function before Kong hears of it")
+    kong = make("""
+        def access(self, kong):
+            kong.call("kong.cache.get", "a")
+    """)
+    kind, message, _ = bug(kong)
+    assert kind == "unknown function"
+    assert "kong.cache is in Kong's Lua code alone: keep it in this process" in message
