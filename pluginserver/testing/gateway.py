@@ -143,7 +143,6 @@ class Gateway:
         self.protocol = protocol
         """The protocol in which plugins are served; None for the one that each asks for."""
         self.node = Node(quirks, keep)
-        self.strays = Strays()
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
             connect(
@@ -152,6 +151,7 @@ class Gateway:
             if isinstance(server, (str, os.PathLike, Sequence))
             else server
         )
+        self.strays = Strays()
         self._client = KongClient(self.node, self.transport)
         self.transport.on_notification = self._client.notified
 
