@@ -30,7 +30,7 @@ from comparison.command import main as compare
 from comparison.costs import growth
 from comparison.kong import MessagePackKong
 from comparison.load import build
-from comparison.processes import ServerError, cpu_time, rss, serving, threads
+from comparison.processes import ServerError, cpu_time, rss, serving, threads, wake_ups
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -58,7 +58,8 @@ def load(
     flags: Sequence[str] = (),
     **options: Any,
 ) -> dict[str, Any]:
-    """Put load on a server; the load generator's figures, and ``cpu``, microseconds per RPC.
+    """Put load on a server; the load generator's figures, ``cpu``, microseconds per RPC, and ``wake_ups`` of
+    threads for each event.
 
     :param warm: seconds of load before anything is counted.
     :param flags: further flags of the load generator, those without a value.
@@ -67,7 +68,7 @@ def load(
     command += ["-t", str(seconds), "-w", str(warm)]
     for flag, value in options.items():
         command += [f"-{flag}", str(value)]
-    cpu = {}
+    cpu, woken = {}, {}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -75,11 +76,14 @@ def load(
         for line in process.stderr:
             if line.strip() in ("begin", "end"):
                 cpu[line.strip()] = cpu_time([pid])
+                woken[line.strip()] = wake_ups(pid)
             else:
                 sys.stderr.write(line)
         cpu.setdefault("end", cpu_time([pid]))
+        woken.setdefault("end", wake_ups(pid))
         result: dict[str, Any] = json.loads(process.stdout.read().strip().replace("\n", " "))
     result["cpu"] = 1e6 * (cpu["end"] - cpu["begin"]) / max(1, result["rpcs"])
+    result["wake_ups"] = (woken["end"] - woken["begin"]) / max(1, result["events"])
     return result
 
 
@@ -207,8 +211,8 @@ def compare_own(
         print(
             f"  round {number + 1}: inline {inline['events_s']:.0f} events/s,"
             f" {inline['cpu']:.1f} us/RPC; own {apart['events_s']:.0f} events/s,"
-            f" {apart['cpu']:.1f} us/RPC, p99 {apart['ev_p99'] / 1000:.1f} ms,"
-            f" errors {apart['errors']}; ratio {ratios[-1]:.2f}"
+            f" {apart['cpu']:.1f} us/RPC, {apart['wake_ups']:.1f} wake-ups an event,"
+            f" p99 {apart['ev_p99'] / 1000:.1f} ms, errors {apart['errors']}; ratio {ratios[-1]:.2f}"
         )
     print(
         f"  median ratio {statistics.median(ratios):.2f}"

@@ -106,6 +106,15 @@ def cpu_time(pids: Sequence[int]) -> float:
     return sum(time.clock_gettime(~pid << 3 | 2) for pid in pids)
 
 
+def wake_ups(pid: int) -> int:
+    """How often the threads of a process that there are now have waited and gone on."""
+    found = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        with contextlib.suppress(FileNotFoundError):  # the thread has just ended
+            found += int(status.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+    return found
+
+
 def rss(pid: int) -> int:
     """A process's resident memory in KiB."""
     status = Path(f"/proc/{pid}/status").read_text()

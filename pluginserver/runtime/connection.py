@@ -18,6 +18,7 @@ from collections import deque
 from time import monotonic
 from typing import Final, Generic, NamedTuple
 
+from . import syscalls
 from .codec import Codec, ProtocolError
 from .requests import C, Owner, Request, Task
 from .sending import Sender
@@ -113,7 +114,7 @@ class Connection(Sender, Generic[C]):
                 return False
             self.paused = False
             try:
-                self.poller.register(self.fd, self.interest())
+                syscalls.register(self.poller, self.fd, self.interest())
             except (OSError, ValueError):  # somebody has closed it
                 return False
             self.registered = True

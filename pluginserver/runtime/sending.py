@@ -95,7 +95,7 @@ class Sender:
         """Have nobody poll this connection until it is resumed, because a worker has it; the leader only."""
         with self.lock:
             self.lent = self.paused = True
-            self.poller.unregister(self.fd)
+            syscalls.unregister(self.poller, self.fd)
             self.registered = False
 
     def set_paused(self, paused: bool) -> None:

@@ -1,8 +1,8 @@
-"""``recv`` and ``send`` that keep the interpreter's lock.
+"""System calls that do not wait, and keep the interpreter's lock.
 
-What :mod:`socket` does lets other threads run meanwhile.  For a call that does not wait that is a bad
-bargain where others want to run: the lock is given away for a microsecond of work, and is back when each
-of them has had its turn, or after a switch interval.  Rules kept here:
+What :mod:`socket` and :mod:`select` do lets other threads run meanwhile.  For a call that does not wait that
+is a bad bargain where others want to run: the lock is given away for a microsecond of work, and is back when
+each of them has had its turn, or after a switch interval.  Rules kept here:
 
 * nothing here waits (``MSG_DONTWAIT``), whatever the socket's mode is;
 * what is not sent or received by one plain call is left to the socket; but an error of ``recv`` is raised
@@ -14,7 +14,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import platform
+import select
 import socket
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -29,8 +32,32 @@ _RECV.restype = ctypes.c_ssize_t
 _SENDING: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _RECEIVING: Final = int(socket.MSG_DONTWAIT)
 
+_CONTROL: Final = ctypes.PyDLL(None, use_errno=True).epoll_ctl
+_CONTROL.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
+_ADD: Final = 1
+_DELETE: Final = 2
+_EVENT: Final = struct.Struct("=IiI" if platform.machine() == "x86_64" else "=I4xiI")
+"""``struct epoll_event``, with the descriptor as its data; it is packed on x86-64 alone."""
+
+
 SMALL: Final = 16_384
 """Bytes that are sent without giving others a turn: the system copies them in a few microseconds."""
+
+
+def register(poller: select.epoll, fd: int, events: int) -> None:
+    """What ``poller.register(fd, events)`` does."""
+    _control(poller, _ADD, fd, _EVENT.pack(events, fd, 0))
+
+
+def unregister(poller: select.epoll, fd: int) -> None:
+    """What ``poller.unregister(fd)`` does."""
+    _control(poller, _DELETE, fd, _EVENT.pack(0, fd, 0))
+
+
+def _control(poller: select.epoll, operation: int, fd: int, event: bytes) -> None:
+    if _CONTROL(poller.fileno(), operation, fd, event):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def send(sock: socket.socket, data: bytes) -> int:

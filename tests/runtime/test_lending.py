@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -259,3 +260,21 @@ def test_a_full_socket_and_a_closed_one_raise_what_a_socket_raises(
     theirs.close()
     with pytest.raises(BrokenPipeError):
         syscalls.send(ours, b"x")
+
+
+def test_what_is_registered_is_polled_until_it_is_not(
+    ends: tuple[socket.socket, socket.socket],
+) -> None:
+    ours, theirs = ends
+    theirs.send(b"x")
+    with select.epoll() as poller:
+        syscalls.register(poller, ours.fileno(), select.EPOLLIN)
+        assert poller.poll(0) == [(ours.fileno(), select.EPOLLIN)]
+        with pytest.raises(FileExistsError):
+            syscalls.register(poller, ours.fileno(), select.EPOLLIN)
+        syscalls.unregister(poller, ours.fileno())
+        assert poller.poll(0) == []
+        with pytest.raises(FileNotFoundError):
+            syscalls.unregister(poller, ours.fileno())
+    with pytest.raises(ValueError, match="closed"):
+        syscalls.register(poller, ours.fileno(), select.EPOLLIN)
