@@ -68,7 +68,7 @@ class SwitchInterval:
         before = self._spent
         self._spent = {ident: self._cpu_time(ident) for ident in threads}
         spent = sum(now - before[one] for one, now in self._spent.items() if one in before)
-        self._request(spent > passed / 4)
+        self._request(spent > passed / (8 if self in _requesting else 4))
 
     def close(self) -> None:
         """Request nothing any more."""

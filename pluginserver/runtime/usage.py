@@ -5,6 +5,7 @@ for a processor on a crowded machine, looks like one that waits for a database. 
 only for the part of its wall time in which its thread had no processor and waited for none, and no other
 thread of the process computed.  Rules kept here:
 
+* a reading keeps the interpreter's lock: beside handlers that compute it would cost the leader three turns;
 * a reading costs system calls, so the leader takes one after a poll, when the last one is not
   :data:`FRESH` any more, and none for a slice that is quick; a worker takes one for each slice of a trial;
 * where the system does not tell for how long a thread waited for a processor, nothing is made up.
@@ -12,9 +13,10 @@ thread of the process computed.  Rules kept here:
 
 from __future__ import annotations
 
-import os
 from time import monotonic, process_time
 from typing import Final, NamedTuple
+
+from . import syscalls
 
 FRESH: Final = 0.002
 """Seconds for which a reading stands for the beginning of a slice.
@@ -23,7 +25,7 @@ A reading costs 15 us, so this is less than one per cent of the leader's time; b
 which a slice was blocked be overrated, when the leader was idle before it.
 """
 
-SCHEDSTAT: Final = "/proc/thread-self/schedstat"
+SCHEDSTAT: Final = b"/proc/thread-self/schedstat"
 """Nanoseconds on a processor, nanoseconds of waiting for one, and the number of its turns."""
 
 
@@ -74,11 +76,7 @@ class Usage:
 def _schedule() -> tuple[float, float] | None:
     """The seconds that this thread has had a processor, and has waited for one."""
     try:
-        descriptor = os.open(SCHEDSTAT, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            computed, waited, _ = os.read(descriptor, 100).split()
-        finally:
-            os.close(descriptor)
+        computed, waited, _ = syscalls.read_file(SCHEDSTAT, 100).split()
         return int(computed) / 1e9, int(waited) / 1e9
     except (OSError, ValueError):
         return None

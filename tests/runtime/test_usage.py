@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_where_the_time_of_a_slice_went(
     expected: Spent,
 ) -> None:
     file = tmp_path / "schedstat"
-    monkeypatch.setattr(usage, "SCHEDSTAT", str(file))
+    monkeypatch.setattr(usage, "SCHEDSTAT", os.fsencode(file))
 
     def reads(at: float, own: float, waited: float, process: float) -> None:
         file.write_text(f"{round((7 + own) * 1e9)} {round((3 + waited) * 1e9)} 12\n")
@@ -87,9 +88,9 @@ def test_where_the_time_of_a_slice_went(
     assert start.spent(0.008) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("file", ["/proc/absent", "/dev/null"])
+@pytest.mark.parametrize("file", [b"/proc/absent", b"/dev/null"])
 def test_where_the_system_does_not_tell_nothing_is_made_up(
-    monkeypatch: pytest.MonkeyPatch, file: str
+    monkeypatch: pytest.MonkeyPatch, file: bytes
 ) -> None:
     known = Usage()
     monkeypatch.setattr(usage, "SCHEDSTAT", file)
