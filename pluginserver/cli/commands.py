@@ -22,6 +22,7 @@ class Command(NamedTuple):
 
 
 COMMANDS: Final[dict[str, Command]] = {
+    "new": Command("pluginserver.cli.new", "begin a plugin, with its test"),
     "dev": Command("pluginserver.dev", "run plugins behind a gateway of your own"),
     "run": Command("pluginserver.cli.run", "run a plugin's file that serves itself"),
     "check": Command("pluginserver.cli.check", "judge plugins before Kong does"),

@@ -113,5 +113,5 @@ def test_the_help_of_every_command_fits_a_screen(
 def test_the_commands_are_in_the_order_of_a_plugins_life(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    life = ["dev", "run", "check", "schema", "dump", "kong-conf", "install", "status"]
+    life = ["new", "dev", "run", "check", "schema", "dump", "kong-conf", "install", "status"]
     assert list(COMMANDS) == life
