@@ -18,6 +18,7 @@ from support.client import TIMEOUT, Client
 from support.commands import MODULE, running
 from support.paths import DOCS
 from support.plugins import eventually
+from support.ports import free_port
 from support.scrape import Unix, get
 
 from pluginserver import Kong, PluginServer
@@ -151,12 +152,6 @@ def test_an_address_is_a_port_or_a_path(text: str, address: Address) -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not PORT"):
         Address.read(text)
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def test_a_port_is_not_shared() -> None:
