@@ -1,6 +1,7 @@
 """The public names of :mod:`pluginserver.testing`, and where each of them is: the one list of them."""
 
 from .gateway import Gateway as Gateway
+from .kong.clock import Clock as Clock
 from .kong.faults import Fault as Fault
 from .kong.faults import Faults as Faults
 from .kong.headers import Headers as Headers
@@ -13,6 +14,7 @@ from .kong.phases import HandshakeFailed as HandshakeFailed
 from .kong.quirks import Quirks as Quirks
 from .kong.router import Binding as Binding
 from .kong.router import Entity as Entity
+from .kong.upstream import FakeUpstream as FakeUpstream
 from .record.diagnostics import PluginBug as PluginBug
 from .record.exchange import Callback as Callback
 from .record.exchange import Change as Change

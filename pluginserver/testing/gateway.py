@@ -13,21 +13,20 @@ Rules kept here:
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import Any, Final
 from uuid import uuid4
 
 from ..spec.protocols import ON_THE_WIRE
+from .attributes import NodeAttributes
 from .kong.client import KongClient
+from .kong.clock import Clock
 from .kong.configuration import complete
-from .kong.faults import Faults
 from .kong.messages import Request, Response, ServiceRequest, make_request
-from .kong.node import KEPT, Node, Observer
-from .kong.phases import HandshakeFailed, RequestCycle
+from .kong.node import KEPT, Node
+from .kong.phases import HandshakeFailed, RequestCycle, known_phases
 from .kong.quirks import Quirks
 from .kong.router import ROUTE_DEFAULTS, SERVICE_DEFAULTS, Binding, Entity, make
 from .kong.state import State
@@ -39,6 +38,7 @@ from .record.strays import Strays
 from .record.transcript import transcript
 from .transports.base import GatewayError, Source, Transport, describe
 from .transports.connect import Server, connect
+from .transports.sockets import elsewhere
 
 READ_TIMEOUT: Final = 60.0
 """Seconds: Kong's ``lua_socket_read_timeout``."""
@@ -46,32 +46,8 @@ READ_TIMEOUT: Final = 60.0
 _DEFAULT: Final = "default"
 """The name of the route that fits every request, until a test sets one up."""
 
-T = TypeVar("T")
 
-
-class _OfNode(Generic[T]):
-    """An attribute of a gateway that its node holds."""
-
-    def __set_name__(self, _owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, gateway: None, owner: type) -> _OfNode[T]: ...
-
-    @overload
-    def __get__(self, gateway: Gateway, owner: type) -> T: ...
-
-    def __get__(self, gateway: Gateway | None, owner: type) -> _OfNode[T] | T:
-        if gateway is None:
-            return self
-        value: T = getattr(gateway.node, self._name)
-        return value
-
-    def __set__(self, gateway: Gateway, value: T) -> None:
-        setattr(gateway.node, self._name, value)
-
-
-class Gateway:
+class Gateway(NodeAttributes):
     """A Kong to test plugins against.
 
     :param server: the plugin server: see :data:`~.transports.connect.Server`; or a transport.
@@ -87,44 +63,6 @@ class Gateway:
         has our own server spare those that need not travel, as it does behind Kong.
     :raises GatewayError: when there is no such server or protocol.
     """
-
-    quirks = _OfNode[Quirks]()
-    faults = _OfNode[Faults]()
-    observers = _OfNode[list[Observer]]()
-    """Called with everything that happens, in the thread of its request."""
-    exchanges = _OfNode[deque[Exchange]]()
-    """The last exchanges, the latest at the end."""
-    logs = _OfNode[deque[LogLine]]()
-    """Kong's log: the lines of all exchanges."""
-    requests = _OfNode[int]()
-    """How many requests there were."""
-
-    bindings = _OfNode[list[Binding]]()
-    routes = _OfNode[list[Entity]]()
-    services_by_id = _OfNode[dict[str, Entity]]()
-    consumers = _OfNode[dict[str, Entity]]()
-    """The consumers by id."""
-    upstream = _OfNode[Upstream]()
-    """What stands behind every service that has no upstream of its own."""
-    upstreams = _OfNode[dict[str, Upstream]]()
-    """Upstream entities by name, for ``kong.service.set_upstream``."""
-    functions = _OfNode[dict[str, Callable[..., Any]]]()
-    """PDK functions of your own by full name, called with the arguments; they come before Kong's."""
-    vars = _OfNode[dict[str, Any]]()
-    """nginx variables, for ``kong.nginx.get_var``; they come before Kong's own."""
-    ctx = _OfNode[dict[Any, Any]]()
-    """What ``kong.nginx.get_ctx`` finds at the beginning of each request."""
-    shared = _OfNode[dict[Any, Any]]()
-    """What ``kong.ctx.shared`` holds at the beginning of each request."""
-    vault = _OfNode[dict[str, str]]()
-    """Secrets, as ``{"env/my-secret": "value"}`` for ``{vault://env/my-secret}``."""
-    trusted_ips = _OfNode[list[str]]()
-    """Addresses and networks whose ``X-Forwarded-*`` headers are believed."""
-    workspace_id = _OfNode[str]()
-    node_id = _OfNode[str]()
-    cluster_id = _OfNode[str]()
-    hostname = _OfNode[str]()
-    worker_pid = _OfNode[int]()
 
     def __init__(
         self,
@@ -142,7 +80,7 @@ class Gateway:
             raise GatewayError(f"{protocol!r} is not a protocol: say {' or '.join(ON_THE_WIRE)}")
         self.protocol = protocol
         """The protocol in which plugins are served; None for the one that each asks for."""
-        self.node = Node(quirks, keep)
+        super().__init__(Node(quirks, keep))
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
             connect(
@@ -152,6 +90,8 @@ class Gateway:
             else server
         )
         self.strays = Strays()
+        self.clock = Clock(elsewhere(self.transport))
+        """The time that plugins are told: ``kong.clock.advance(60)`` lets a minute pass."""
         self._client = KongClient(self.node, self.transport)
         self.transport.on_notification = self._client.notified
 
@@ -168,6 +108,7 @@ class Gateway:
 
     def close(self) -> None:
         """Close the plugins' instances and let go of the plugin server."""
+        self.clock.close()
         self._client.close_all()
         self.transport.close()
         self.strays.close()
@@ -265,15 +206,17 @@ class Gateway:
         :param method: the HTTP method.
         :param url: a path, or a whole URL.
         :param more: what :func:`~pluginserver.testing.make_request` takes: ``headers``, ``query``,
-            ``body``, ``json``, ``form``, ``client_ip``, ``tls`` …; and ``raise_bugs`` to overrule
-            the gateway's.
+            ``body``, ``json``, ``form``, ``client_ip``, ``tls`` …; ``raise_bugs`` to overrule the
+            gateway's; and ``phases``, the only phases in which plugins run, such as ``["access"]``.
         :returns: what the client got.
         :raises PluginBug: when a plugin did something that fails behind Kong, and no fault was
             injected; the exception in the handler is its cause, where it is known.
         :raises HandshakeFailed: when a plugin failed in ``certificate``.
         """
         raise_bugs = more.pop("raise_bugs", self.raise_bugs)
+        phases = known_phases(more.pop("phases", None))
         state = self._start(make_request(method, url, **more))
+        state.only = phases
         try:
             self._serve(state)
         finally:
@@ -282,6 +225,7 @@ class Gateway:
                 raise PluginBug(exchange) from exchange.problems[0].error
         if exchange.response is None:
             raise HandshakeFailed("the TLS handshake failed: see the exchange's logs")
+        exchange.response.exchange = exchange
         return exchange.response
 
     def get(self, url: str = "/", **more: Any) -> Response:
@@ -322,7 +266,7 @@ class Gateway:
         if not self.routes:
             service = self.service("echo")
             self.route("/", service=service, name=_DEFAULT, strip_path=False)
-        exchange = Exchange(uuid4().hex, time.time(), request)
+        exchange = Exchange(uuid4().hex, self.clock.time(), request)
         self.node.begin(exchange)
         return State(self.node, exchange)
 
@@ -383,6 +327,11 @@ class Gateway:
     def callbacks(self) -> list[Callback]:
         """The last request's callbacks, of all plugins, in order."""
         return self.exchange.callbacks
+
+    @property
+    def logs(self) -> list[LogLine]:
+        """The last request's lines of Kong's log; none before there was one."""
+        return list(self.exchanges[-1].logs) if self.exchanges else []
 
     @property
     def round_trips(self) -> int:

@@ -4,7 +4,7 @@
 
     @pytest.mark.kong(server="embedded", timeout=2)
     def test_greets(kong):
-        kong.plugin("examples/hello.py", message="hi")
+        kong.plugin("hello.py", message="hi")
         assert kong.get("/").headers["x-hello"] == "hi to localhost"
 
 Rules kept here:
@@ -12,9 +12,11 @@ Rules kept here:
 * the marker ``kong`` says how the fixture is made, the closest one for each setting; the command line
   (``--kong-server``, ``--kong-protocol``) overrules the marker's ``server`` and ``protocol``, the ini file
   stands behind both;
-* paths of plugins are relative to pytest's root directory;
 * a thread of a plugin's own that calls ``kong`` fails the test in which it does so;
-* when a test fails, the transcript of its requests is a section of the report;
+* paths of plugins are relative to the test's file; what is not there is looked for from pytest's root
+  directory;
+* when a test fails, the transcript of its requests is a section of the report, and the traceback has the
+  frames of the test and of the plugin, without ours, unless ``--full-trace`` is given;
 * loaded plugins, and embedded servers, are kept for the next test: what a test sees of them is new,
   but the globals of a plugin's module live on, as they do in a server;
 * nothing heavy is imported before a test asks for the fixture.
@@ -22,6 +24,7 @@ Rules kept here:
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,9 +41,11 @@ if TYPE_CHECKING:
 TIMEOUT: Final = 10.0
 """Seconds that an answer may take in a test: Kong waits for 60, a test should not."""
 
+_PACKAGE: Final = __name__.partition(".")[0]
+
 _GATEWAY: Final[pytest.StashKey[Gateway]] = pytest.StashKey()
 _LIBRARY: Final[pytest.StashKey[Library]] = pytest.StashKey()
-_HOSTS: Final[pytest.StashKey[dict[tuple[Path, str], Host]]] = pytest.StashKey()
+_HOSTS: Final[pytest.StashKey[dict[tuple[Path, Path, str], Host]]] = pytest.StashKey()
 
 _MARKER: Final = (
     "kong(server=..., protocol=..., round_trips=..., timeout=..., raise_bugs=..., root=..., **quirks): how "
@@ -88,12 +93,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _transport(
     config: pytest.Config,
     server: Any,
-    root: Path,
+    roots: tuple[Path, Path],
     quirks: Quirks,
     timeout: float,
     round_trips: str,
 ) -> Transport:
-    """The way to the server; ours are kept for the tests to come."""
+    """The way to the server; ours are kept for the tests to come.
+
+    :param roots: where relative paths of plugins begin, and where those that are not there.
+    """
     from .transports.connect import connect
     from .transports.plugins import Collection, Library
     from .transports.sockets import Embedded, Host
@@ -102,16 +110,19 @@ def _transport(
     if server != "embedded":
         return connect(
             server,
-            root=root,
+            root=roots[0],
             quirks=quirks,
             timeout=timeout,
             library=library,
             round_trips=round_trips,
+            besides=roots[1],
         )
     hosts = config.stash.setdefault(_HOSTS, {})
-    if (root, round_trips) not in hosts:
-        hosts[root, round_trips] = Host(Collection(root, library), round_trips=round_trips)
-    return Embedded(hosts[root, round_trips], quirks, timeout)
+    key = *roots, round_trips
+    if key not in hosts:
+        plugins = Collection(roots[0], library, roots[1])
+        hosts[key] = Host(plugins, round_trips=round_trips)
+    return Embedded(hosts[key], quirks, timeout)
 
 
 def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
@@ -141,13 +152,14 @@ def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
 
     settings = _settings(request)
     server = settings.pop("server")
-    root = request.config.rootpath / settings.pop("root")
+    below = settings.pop("root")
+    roots = request.path.parent / below, request.config.rootpath / below
     timeout = settings.pop("timeout")
     raise_bugs = settings.pop("raise_bugs")
     protocol = settings.pop("protocol")
     round_trips = settings.pop("round_trips")
     quirks = Quirks(**settings)
-    transport = _transport(request.config, server, root, quirks, timeout, round_trips)
+    transport = _transport(request.config, server, roots, quirks, timeout, round_trips)
     with Gateway(transport, quirks=quirks, raise_bugs=raise_bugs, protocol=protocol) as gateway:
         request.node.stash[_GATEWAY] = gateway
         yield gateway
@@ -166,9 +178,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show the transcript of a failed test's requests."""
-    report = yield
+    """Show the transcript of a failed test's requests, and no frames of ours."""
     gateway = item.stash.get(_GATEWAY, None)
+    if call.excinfo is not None and gateway is not None:
+        _hide_frames()
+    report = yield
     if report.failed and gateway is not None and gateway.exchanges:
         report.sections.append(("what Kong saw", gateway.transcript()))
     return report
+
+
+def _hide_frames() -> None:
+    """Have pytest leave this package's frames out of tracebacks: it looks for this name in their modules."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == _PACKAGE:
+            vars(module)["__tracebackhide__"] = True

@@ -214,7 +214,7 @@ class Side:
         self.tables = []
         self.kong.faults.clear()
         self.kong.faults.silence("test.silence")
-        self.kong.logs.clear()
+        self.kong.all_logs.clear()
         response = self.kong.request("GET", **request)
         exchange = self.kong.exchange
         sent = exchange.service_request
@@ -225,7 +225,7 @@ class Side:
                 *(sent.method, sent.url, sent.path, sent.query, headers(sent), sent.body),
                 *(sent.host, sent.port, sent.retries, sent.timeouts),
             ),
-            "log": [(line.level, masked(line.message), line.phase) for line in self.kong.logs],
+            "log": [(line.level, masked(line.message), line.phase) for line in self.kong.all_logs],
             "tables": self.tables,
             "ended": [(run.phase, run.ended, masked(run.error or "")) for run in exchange.runs],
             "problems": [(problem.kind, repr(problem.error)) for problem in exchange.problems],

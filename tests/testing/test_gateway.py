@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Generator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -951,3 +953,72 @@ def test_requests_from_many_threads() -> None:
     assert wrong == []
     assert kong.requests == 160
     assert isinstance(kong.exchange, Exchange)
+
+
+# -- one phase alone
+
+
+@pytest.mark.parametrize("phase", ["rewrite", "access", "response", "log"])
+def test_a_request_may_have_plugins_run_in_one_phase_alone(phase: str) -> None:
+    kong = a_gateway(p={one: notes(one) for one in ("rewrite", "access", "response", "log")})
+    assert kong.get("/", phases=[phase]).status == 200
+    assert words(kong) == [phase]
+    kong.get("/")
+    assert len(words(kong)) == 4
+
+
+@pytest.mark.parametrize("phases", [["acces"], "access"])
+def test_a_phase_that_is_none_is_refused(phases: Any) -> None:
+    kong = a_gateway(p={"access": notes("a")})
+    with pytest.raises(GatewayError, match=r"give a list of certificate, .* such as \['access'\]"):
+        kong.get("/", phases=phases)
+    assert not kong.exchanges
+
+
+# -- logs
+
+
+def test_the_logs_are_those_of_the_last_request_and_all_logs_those_of_all() -> None:
+    kong = a_gateway(p={"access": notes("a")})
+    assert kong.logs == []
+    kong.get("/")
+    kong.get("/")
+    assert [line.message for line in kong.logs] == ["a"]
+    assert [line.message for line in kong.all_logs] == ["a", "a"]
+
+
+# -- what a plugin is named by
+
+SOURCE = """
+version, priority = "1.0.0", 1
+class Plugin:
+    def access(self, kong): kong.response.exit(201)
+"""
+
+
+@pytest.mark.parametrize("server", ["in-process", "embedded"])
+@pytest.mark.parametrize("kind", ["file", "path", "package", "module", "class"])
+def test_a_plugin_is_a_file_or_a_package_or_a_module_or_a_class(
+    server: str, kind: str, tmp_path: Path
+) -> None:
+    (tmp_path / "one.py").write_text(SOURCE)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "__init__.py").write_text(SOURCE)
+    module = ModuleType("three")
+    exec(SOURCE, vars(module))
+
+    class Four:
+        def access(self, kong: Any) -> None:
+            kong.response.exit(201)
+
+    sources = {
+        "file": ("one.py", "one"),
+        "path": (tmp_path / "one.py", "one"),
+        "package": ("two", "two"),
+        "module": (module, "three"),
+        "class": (Four, "four"),
+    }
+    source, name = sources[kind]
+    with Gateway(server, root=tmp_path) as kong:
+        assert kong.plugin(source).name == name
+        assert kong.get("/").status == 201

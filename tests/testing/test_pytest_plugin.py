@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import entry_points
 
@@ -40,7 +41,30 @@ def test_the_first_test(pytester: pytest.Pytester, arguments: tuple[str, ...]) -
     run(pytester, *arguments).assert_outcomes(passed=1)
 
 
-def test_paths_begin_at_the_root(pytester: pytest.Pytester) -> None:
+def test_paths_begin_at_the_tests_file(pytester: pytest.Pytester) -> None:
+    (pytester.path / "deep").mkdir()
+    (pytester.path / "deep" / "test_it.py").write_text(ISSUE.replace("examples/", ""))
+    (pytester.path / "deep" / "hello.py").write_text(HELLO.read_text())
+    (pytester.path / "hello.py").write_text("this is another file")
+    for arguments in ([], ["--kong-server", "embedded"]):
+        result = run(pytester, "--rootdir", str(pytester.path), "deep", *arguments)
+        result.assert_outcomes(passed=1)
+
+
+def test_a_path_that_is_nowhere_is_told_with_both_places(pytester: pytest.Pytester) -> None:
+    (pytester.path / "deep").mkdir()
+    (pytester.path / "deep" / "test_it.py").write_text(ISSUE.replace("hello.py", "hullo.py"))
+    result = run(pytester, "--rootdir", str(pytester.path), "deep")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E *GatewayError: there is no plugin file */deep/examples/hullo.py nor */examples/hullo.py: "
+            "relative paths begin at */deep, then at *"
+        ]
+    )
+
+
+def test_what_is_not_beside_the_test_is_looked_for_at_the_root(pytester: pytest.Pytester) -> None:
     (pytester.path / "deep").mkdir()
     (pytester.path / "deep" / "test_it.py").write_text(ISSUE)
     run(pytester, "--rootdir", str(pytester.path), "deep").assert_outcomes(passed=1)
@@ -294,3 +318,111 @@ def test_a_thread_that_calls_kong_fails_the_test_in_which_it_does(
         ]
     )
     result.stdout.no_fnmatch_line("*the request did not tell")
+
+
+BUGGY = """
+version = "1.0.0"
+priority = 1
+
+class Plugin:
+    def access(self, kong):
+        helper(kong)
+
+def helper(kong):
+    kong.response.set_header("x-a", None)
+"""
+
+
+@pytest.mark.parametrize("server", ["in-process", "embedded"])
+def test_a_traceback_has_no_frames_of_ours(pytester: pytest.Pytester, server: str) -> None:
+    pytester.makepyfile(
+        buggy=BUGGY,
+        test_it="""
+        def test_bug(kong):
+            kong.plugin("buggy.py")
+            kong.get("/")
+
+        def test_not_reached(kong):
+            kong.upstream = lambda request: 1 / 0
+            kong.service_request
+
+        def test_no_file(kong):
+            kong.plugin("nothing.py")
+        """,
+    )
+    shown = run(pytester, "--kong-server", server)
+    shown.assert_outcomes(failed=3)
+    frames = re.findall(r"^(\S+\.py):\d+: ", shown.stdout.str(), re.MULTILINE)
+    assert frames
+    assert not [one for one in frames if "pluginserver" in one], frames
+    assert "test_it.py:3: PluginBug" in shown.stdout.str()
+    whole = run(pytester, "--kong-server", server, "--full-trace").stdout.str()
+    assert "pluginserver/testing/gateway.py" in whole
+
+
+def test_a_test_for_each_phase(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        both="""
+        version, priority = "1.0.0", 1
+
+        class Plugin:
+            def access(self, kong):
+                kong.log.warn("in access")
+
+            def log(self, kong):
+                kong.log.warn("in log")
+        """,
+        test_it="""
+        import pytest
+
+        @pytest.mark.parametrize("phase", ["access", "log"])
+        def test_it_says_where_it_is(kong, phase):
+            kong.plugin("both.py")
+            kong.get("/", phases=[phase])
+            assert [line.message for line in kong.logs] == [f"in {phase}"]
+        """,
+    )
+    run(pytester).assert_outcomes(passed=2)
+
+
+def test_time_that_one_test_has_moved_is_not_the_next_ones(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        clocked="""
+        from time import time
+        version, priority = "1.0.0", 1
+
+        class Plugin:
+            def access(self, kong):
+                kong.response.exit(200, {"time": time()})
+        """,
+        test_it="""
+        import time
+        import pytest
+
+        @pytest.mark.parametrize("seconds", [7200, 0])
+        def test_moves(kong, seconds):
+            kong.plugin("clocked.py")
+            before = time.time()
+            kong.clock.advance(seconds)
+            assert seconds <= kong.get("/").json()["time"] - before < seconds + 3600
+        """,
+    )
+    run(pytester).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("server", ["in-process", "embedded"])
+def test_several_processes_may_test_the_same_plugin_at_once(
+    pytester: pytest.Pytester, server: str
+) -> None:
+    pytest.importorskip("xdist")
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(8))
+        def test_greets(kong, number):
+            kong.plugin("examples/hello.py", message=f"hi {number}")
+            assert kong.get("/").headers["x-hello"] == f"hi {number} to localhost"
+        """
+    )
+    run(pytester, "-n", "2", "--kong-server", server).assert_outcomes(passed=8)

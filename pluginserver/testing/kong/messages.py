@@ -189,6 +189,11 @@ class Response:
     status: int = 200
     body: bytes = attrs.field(default=b"", converter=_bytes)
     headers: Headers = attrs.field(factory=Headers, converter=Headers)
+    exchange: Any = attrs.field(
+        default=None, init=False, eq=False, repr=False, metadata={"recorded": False}
+    )
+    """The record of the request that it answers, an :class:`~pluginserver.testing.Exchange`: of what a
+    gateway's ``get``, ``post`` and so on have returned; None of any other."""
 
     @property
     def text(self) -> str:

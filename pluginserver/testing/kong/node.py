@@ -23,7 +23,7 @@ from . import configuration
 from .faults import Faults
 from .quirks import Quirks
 from .router import Binding, Entity
-from .upstream import Upstream, echo
+from .upstream import FakeUpstream, Upstream, echo
 
 KEPT: Final = 1000
 """Exchanges and log lines that a gateway remembers."""
@@ -52,14 +52,14 @@ class Node:
         self.faults = Faults()
         self.observers: list[Observer] = []
         self.exchanges: deque[Exchange] = deque(maxlen=keep)
-        self.logs: deque[LogLine] = deque(maxlen=keep)
+        self.all_logs: deque[LogLine] = deque(maxlen=keep)
         self.requests = 0
 
         self.bindings: list[Binding] = []
         self.routes: list[Entity] = []
         self.services_by_id: dict[str, Entity] = {}
         self.consumers: dict[str, Entity] = {}
-        self.upstream: Upstream = echo
+        self.upstream = FakeUpstream(echo)
         self.upstreams: dict[str, Upstream] = {}
         self.service_upstreams: dict[str, Upstream] = {}
         """What stands behind the services that have an upstream of their own, by the service's id."""
@@ -92,7 +92,7 @@ class Node:
     def take_log(self, line: LogLine, exchange: Exchange) -> None:
         """Write a line to Kong's log."""
         exchange.logs.append(line)
-        self.logs.append(line)
+        self.all_logs.append(line)
         self.notify("log", exchange, line)
 
     # -- what is set up
@@ -105,7 +105,7 @@ class Node:
         """The names of the plugins in the order in which Kong runs them."""
         return list(dict.fromkeys(binding.name for binding in self.ordered()))
 
-    def upstream_of(self, service: Entity) -> Upstream:
+    def upstream_of(self, service: Entity) -> Upstream | FakeUpstream:
         """What stands behind a service."""
         return self.service_upstreams.get(service.id, self.upstream)
 

@@ -12,11 +12,14 @@ Rules kept here, as Kong has them:
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from time import monotonic
 from typing import Final
 
+from ...spec.phases import PHASES
 from ..pdk.node import is_trusted
 from ..pdk.response import answer, error_response
+from ..transports.base import GatewayError
 from .client import ClientGone, KongClient
 from .headers import Headers, same
 from .lua import LuaError
@@ -24,7 +27,7 @@ from .messages import Response, ServiceRequest
 from .node import Node
 from .router import Binding, Entity, find_route, rank, upstream_path
 from .state import Exit, State
-from .upstream import HOP_BY_HOP, Upstream, send
+from .upstream import HOP_BY_HOP, FakeUpstream, Upstream, send
 
 SERVER: Final = "kong/3.10.0"
 CLIENT_CLOSED: Final = 499
@@ -38,6 +41,19 @@ _SINGLE: Final = frozenset(
 
 class HandshakeFailed(Exception):
     """A plugin failed in ``certificate``: the client's TLS handshake fails, there is not a response."""
+
+
+def known_phases(names: Collection[str] | None) -> Collection[str] | None:
+    """The phases that a test has named.
+
+    :raises GatewayError: when one of them is none.
+    """
+    for name in [names] if isinstance(names, str) else names or ():
+        if name not in PHASES or isinstance(names, str):
+            raise GatewayError(
+                f"phases={names!r}: give a list of {', '.join(PHASES)}, such as ['access']"
+            )
+    return names
 
 
 class RequestCycle:
@@ -79,7 +95,7 @@ class RequestCycle:
         """The ``log`` phase, after the client has its response."""
         applied = self._globals() if self._applied is None else self._applied
         for binding in applied:
-            if "log" in binding.info.phases:
+            if self._state.has(binding, "log"):
                 try:
                     self._client.run(self._state, binding, "log")
                 except (LuaError, Exit, ClientGone):
@@ -96,7 +112,7 @@ class RequestCycle:
 
     def _phase(self, phase: str, bindings: list[Binding]) -> None:
         for binding in bindings:
-            if phase in binding.info.phases:
+            if self._state.has(binding, phase):
                 self._client.run(self._state, binding, phase)
 
     def _access(self) -> Response | None:
@@ -114,9 +130,9 @@ class RequestCycle:
             if binding is None:
                 continue
             self._applied.append(binding)
-            if "response" in binding.info.phases:
+            if state.has(binding, "response"):
                 state.buffered = True
-            if response is None and "access" in binding.info.phases:
+            if response is None and state.has(binding, "access"):
                 try:
                     self._client.run(state, binding, "access")
                 except Exit as given:
@@ -205,7 +221,7 @@ class RequestCycle:
                 cleared.add(key)
             lines.add(name, value)
 
-    def _upstream(self) -> Upstream:
+    def _upstream(self) -> Upstream | FakeUpstream:
         state = self._state
         if state.target is not None and state.target[0] in self._node.upstreams:
             return self._node.upstreams[state.target[0]]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
@@ -46,6 +47,9 @@ class State:
     :param node: whose request it is.
     :param exchange: its record.
     """
+
+    only: Collection[str] | None = None
+    """The only phases in which plugins run; None for all."""
 
     def __init__(self, node: Node, exchange: Exchange) -> None:
         self.node = node
@@ -92,6 +96,10 @@ class State:
         self.serialize_values: dict[str, Any] = {}
         self.client_verify: str | None = None
         self._files: list[str] = []
+
+    def has(self, binding: Binding, phase: str) -> bool:
+        """Whether a plugin runs in a phase of this request."""
+        return phase in binding.info.phases and (self.only is None or phase in self.only)
 
     def keep_file(self, data: bytes) -> str:
         """Write a file that is there as long as the request is.

@@ -39,6 +39,48 @@ HOP_BY_HOP: Final = frozenset(
 """Headers that belong to one connection and are not passed on."""
 
 
+class FakeUpstream:
+    """A service that remembers what it was asked.
+
+    :param answer: how it answers.
+    """
+
+    def __init__(self, answer: Upstream) -> None:
+        self.answer = answer
+        """How it answers from now on: a function of the request, or the URL of a real server."""
+        self.requests: list[ServiceRequest] = []
+        """What it was asked, in order; the requests of all services that have no upstream of their own."""
+
+    def fails(self, text: str = "connection refused") -> None:
+        """Let it be down: Kong answers 502.
+
+        :param text: what Kong's log says of it.
+        """
+
+        def refuse(_request: ServiceRequest) -> Response:
+            raise ConnectionError(text)
+
+        self.answer = refuse
+
+    def hangs(self) -> None:
+        """Let it never answer: Kong gives up, in a test at once, and answers 504."""
+
+        def wait(_request: ServiceRequest) -> Response:
+            raise TimeoutError("the service has not answered within the read time-out")
+
+        self.answer = wait
+
+    def chunks(self, *parts: str | bytes, status: int = 200) -> None:
+        """Let it answer in chunks, without ``Content-Length``, as a service that does not know the length.
+
+        :param parts: the chunks.
+        :param status: the status code.
+        """
+        body = b"".join(one.encode() if isinstance(one, str) else one for one in parts)
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Transfer-Encoding", "chunked")]
+        self.answer = lambda _request: Response(status, body, headers)
+
+
 def echo(request: ServiceRequest) -> Response:
     """Answer with the request as JSON: method, url, path, query, headers, body."""
     shown = {
@@ -67,19 +109,23 @@ def as_response(value: Any) -> Response:
     return Response(200, json.dumps(value), [("Content-Type", "application/json")])
 
 
-def send(upstream: Upstream, request: ServiceRequest) -> Response:
+def send(upstream: Upstream | FakeUpstream, request: ServiceRequest) -> Response:
     """Send a request to the service and wait for its response.
 
     :raises ConnectionError: when it cannot be reached.
     :raises TimeoutError: when it does not answer in time.
     """
+    if isinstance(upstream, FakeUpstream):
+        upstream.requests.append(request)
+        upstream = upstream.answer
     response = (
         over_http(upstream, request)
         if isinstance(upstream, str)
         else as_response(upstream(request))
     )
     headers = response.headers
-    if "content-length" not in headers and request.method != "HEAD":
+    has_length = "content-length" in headers or "transfer-encoding" in headers
+    if not has_length and request.method != "HEAD":
         headers.add("Content-Length", str(len(response.body)))
     return response
 

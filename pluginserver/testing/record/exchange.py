@@ -19,6 +19,7 @@ import attrs
 from ...spec.protocols import MSGPACK
 from ..kong.headers import Headers
 from ..kong.messages import Request, Response, ServiceRequest
+from .snapshot import snapshot
 
 
 @attrs.frozen
@@ -181,6 +182,10 @@ class Exchange:
         """How many RPCs of events the request took; instances are not counted."""
         return sum(run.round_trips for run in self.runs)
 
+    def __str__(self) -> str:
+        """The record as text that is the same in each run: without times, ids and ports."""
+        return snapshot(self)
+
     def to_dict(self) -> dict[str, Any]:
         """The whole record as JSON can carry it."""
         out: dict[str, Any] = _plain(self)
@@ -201,7 +206,9 @@ def _plain(value: Any) -> Any:
         return [[_plain(name), _plain(text)] for name, text in value.pairs()]
     if attrs.has(type(value)):
         return {
-            field.name: _plain(getattr(value, field.name)) for field in attrs.fields(type(value))
+            field.name: _plain(getattr(value, field.name))
+            for field in attrs.fields(type(value))
+            if field.metadata.get("recorded", True)
         }
     if isinstance(value, Mapping):
         return {str(_plain(key)): _plain(item) for key, item in value.items()}

@@ -36,6 +36,7 @@ def connect(
     timeout: float = 60.0,
     library: Library | None = None,
     round_trips: str = "plain",
+    besides: Path | None = None,
 ) -> Transport:
     """The transport to a plugin server, which it starts where that is needed.
 
@@ -45,6 +46,7 @@ def connect(
     :param timeout: how long an answer may take, in seconds.
     :param library: where loaded plugins are kept for the next gateway.
     :param round_trips: as the server's option of that name, for ours in this process.
+    :param besides: where a relative path of a plugin begins that is not there.
     :raises GatewayError: when ``server`` says nothing known, or does not start.
     """
     habits = quirks or Quirks()
@@ -54,9 +56,9 @@ def connect(
         return Command(list(server), habits, timeout)
     kind, _, rest = server.partition(":")
     if server == "in-process":
-        return InProcess(Collection(Path(root), library), timeout, round_trips)
+        return InProcess(Collection(Path(root), library, besides), timeout, round_trips)
     if server == "embedded":
-        host = Host(Collection(Path(root), library), round_trips=round_trips)
+        host = Host(Collection(Path(root), library, besides), round_trips=round_trips)
         return OwnEmbedded(host, habits, timeout)
     if kind == "socket" and rest:
         return Socket(rest, habits, timeout)

@@ -115,12 +115,15 @@ class Collection:
 
     :param root: where relative paths begin.
     :param library: where loaded files are kept; one of its own when not given, which it closes.
+    :param besides: where a relative path begins that is not there.
     """
 
-    def __init__(self, root: Path, library: Library | None = None) -> None:
+    def __init__(
+        self, root: Path, library: Library | None = None, besides: Path | None = None
+    ) -> None:
         self.registry = Plugins(entry_points=False)
         """What the plugin server is given."""
-        self._root = root
+        self._roots = [root, *([besides] if besides not in (None, root) else [])]
         self._library = library or Library()
         self._owns_library = library is None
         self._names: dict[Any, str] = {}
@@ -145,12 +148,14 @@ class Collection:
         return self._names[known]
 
     def _path(self, source: str | os.PathLike[str]) -> Path:
-        path = Path(os.path.abspath(self._root / source))
-        if not path.exists():
-            raise GatewayError(
-                f"there is no plugin file {path}: relative paths begin at {self._root}"
-            )
-        return path
+        paths = [Path(os.path.abspath(root / source)) for root in self._roots]
+        for path in paths:
+            if path.exists():
+                return path
+        raise GatewayError(
+            f"there is no plugin file {' nor '.join(map(str, paths))}: relative paths begin at"
+            f" {', then at '.join(map(str, self._roots))}"
+        )
 
     def forget(self) -> None:
         """Forget what was added: another test begins."""

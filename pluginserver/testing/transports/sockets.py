@@ -264,6 +264,16 @@ class Embedded(Socket):
         self._host.plugins.forget()
 
 
+def elsewhere(transport: object) -> str | None:
+    """Why what is changed in this process does not reach the plugins; None when it does."""
+    if isinstance(transport, Socket) and not isinstance(transport, Embedded):
+        return (
+            "kong.clock cannot be moved: the plugin server is another process, which does not notice;"
+            " let the test run in-process or embedded"
+        )
+    return None
+
+
 class OwnEmbedded(Embedded):
     """An :class:`Embedded` that closes its server when it is closed."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from support.scripted import Scripted
 
-from pluginserver.testing import Gateway
+from pluginserver.testing import FakeUpstream, Gateway
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -106,3 +106,44 @@ def test_the_echo() -> None:
     assert shown["method"] == "POST"
     assert (shown["path"], shown["query"], shown["body"]) == ("/a", "b=c", "text")
     assert shown["headers"]["x"] == ["1", "2"]
+
+
+def test_what_the_service_was_asked_is_kept() -> None:
+    with Gateway(Scripted()) as kong:
+        kong.get("/1")
+        kong.upstream = lambda request: {"path": request.path}
+        assert kong.post("/2", json=[1]).json() == {"path": "/2"}
+        assert [one.target for one in kong.upstream.requests] == ["/1", "/2"]
+        assert kong.upstream.requests[-1].json() == [1]
+
+
+def test_a_service_with_an_upstream_of_its_own_keeps_its_own_requests() -> None:
+    own = FakeUpstream(lambda _request: "own")
+    with Gateway(Scripted()) as kong:
+        kong.route("/own", service=kong.service("own", upstream=own))
+        kong.route("/other")
+        assert kong.get("/own").text == "own"
+        kong.get("/other")
+        assert [one.path for one in own.requests] == ["/"]
+        assert [one.path for one in kong.upstream.requests] == ["/"]
+
+
+def test_a_service_that_is_down_and_one_that_hangs() -> None:
+    with Gateway(Scripted()) as kong:
+        kong.upstream.fails("no route to host")
+        assert kong.get("/").status == 502
+        assert "no route to host" in kong.logs[-1].message
+        kong.upstream.hangs()
+        assert kong.get("/").status == 504
+        assert len(kong.upstream.requests) == 2
+        kong.upstream = lambda _request: "again"
+        assert kong.get("/").text == "again"
+
+
+def test_a_service_that_answers_in_chunks_says_no_length() -> None:
+    with Gateway(Scripted()) as kong:
+        kong.upstream.chunks("one ", b"two", status=206)
+        response = kong.get("/")
+        assert (response.status, response.text) == (206, "one two")
+        assert not {"content-length", "transfer-encoding"} & set(response.headers)
+        assert "transfer-encoding" in kong.exchange.service_response.headers  # type: ignore[union-attr]
