@@ -27,12 +27,21 @@ COMMANDS: Final[dict[str, Command]] = {
     "run": Command("pluginserver.cli.run", "run a plugin's file that serves itself"),
     "check": Command("pluginserver.cli.check", "judge plugins before Kong does"),
     "schema": Command("pluginserver.cli.schema", "print a plugin's schema, for Konnect"),
-    "dump": Command("pluginserver.cli.write_dump", "describe a plugin into a file for Kong"),
+    "dump": Command("pluginserver.cli.write_dump", "describe a plugin, into a file for Kong"),
     "kong-conf": Command("pluginserver.cli.kong_conf", "print the lines for Kong's configuration"),
     "install": Command("pluginserver.cli.install", "write a launcher: Kong needs a name alone"),
+    "serve": Command(
+        "pluginserver.cli.serve_command", "serve plugins to Kong, as without a command"
+    ),
     "status": Command("pluginserver.cli.status", "tell what a running server does"),
+    "completion": Command(
+        "pluginserver.cli.completion", "have the shell complete commands and flags"
+    ),
 }
 """The sub-commands by their names."""
+
+COMPLETE: Final = "_PLUGINSERVER_COMPLETE"
+"""The variable by which a shell asks what it may complete."""
 
 
 def told(commands: Mapping[str, Command]) -> str:
@@ -42,6 +51,7 @@ def told(commands: Mapping[str, Command]) -> str:
     return "\n".join(
         [
             "A flag may have one dash or two.",
+            "To have the shell complete it: pluginserver completion -h",
             "",
             "commands (pluginserver COMMAND -h tells more):",
             *lines,

@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from .. import logs
 from ..runtime.options import DEFAULTS, HELP, WANTED, Options
 from ..version import __version__, needs
-from .commands import COMMANDS, told
+from .commands import COMMANDS, COMPLETE, told
 from .exit import leave, leave_after
 from .flags import add_frozen, add_log, add_metrics, add_plugins, add_processes
-from .help import HelpFormatter
+from .help import Help, Parser
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -64,17 +64,36 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     :param arguments: the command line without the program's name; ``sys.argv``'s when None.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if COMPLETE in os.environ:
+        leave(import_module(COMMANDS["completion"].module).complete(os.environ[COMPLETE]))
     if given and given[0] in COMMANDS:
         leave(_command(given[0], given[1:]))
     options = _parse(_parser(), given)
-    if options.version:
-        leave_after(_tell_version)
     if (
         options.dump_plugin_info is not None
         or options.dump_all_plugins
         or options.dump is not None
     ):
         leave_after(_dump, options)
+    _serve_directory(options)
+
+
+def serve_directory(arguments: Sequence[str]) -> NoReturn:
+    """Run ``pluginserver serve``; ends the process.
+
+    :param arguments: the command line after ``serve``.
+    """
+    _serve_directory(_parse(_parser("pluginserver serve", dumps=False), arguments))
+
+
+def flags() -> dict[str, tuple[bool, str]]:
+    """The flags of ``python -m pluginserver``: whether each takes a value, and what it is for."""
+    return _parser().flags()
+
+
+def _serve_directory(options: argparse.Namespace) -> NoReturn:
+    if options.version:
+        leave_after(_tell_version)
     socket = options.socket or os.path.join(options.kong_prefix, SOCKET)
     leave_after(_serve, options, socket, partial(_of_directory, options))
 
@@ -192,49 +211,51 @@ def _serve(
         serve_as_member(server, settings, heritage)
 
 
-def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+def _parse(parser: Parser, arguments: Sequence[str]) -> argparse.Namespace:
     """Parse arguments; a flag may have one dash or two, where argparse only knows long flags by two."""
-    return parser.parse_args([re.sub(r"^-(?=[a-z])", "--", argument) for argument in arguments])
+    return parser.read([re.sub(r"^-(?=[a-z])", "--", argument) for argument in arguments])
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="pluginserver",
+def _parser(program: str = "pluginserver", dumps: bool = True) -> Parser:
+    parser = Parser(
+        tuple(COMMANDS),
+        prog=program,
         description="Serve Kong plugins written in Python.",
-        epilog=told(COMMANDS),
-        allow_abbrev=False,
-        add_help=False,
-        formatter_class=HelpFormatter,
+        epilog=told(COMMANDS) if dumps else None,
     )
     add_plugins(parser)
     actions = parser.add_mutually_exclusive_group()
-    actions.add_argument(
+    if dumps:
+        _add_dumps(actions.add_argument)
+    _common(parser, actions.add_argument, f"<kong-prefix>/{SOCKET}")
+    return parser
+
+
+def _add_dumps(add_action: Callable[..., object]) -> None:
+    """Add the flags that describe plugins.
+
+    :param add_action: adds a flag of which a command line may have only one.
+    """
+    add_action(
         "--dump",
         nargs="*",
         metavar="NAME",
         help="describe these plugins, or all, in JSON for Kong's query command, and exit",
     )
-    actions.add_argument(
+    add_action(
         "--dump-plugin-info",
         metavar="NAME",
         help="describe a plugin in MessagePack, and exit",
     )
-    actions.add_argument(
+    add_action(
         "--dump-all-plugins",
         action="store_true",
         help="describe all plugins in JSON, and exit",
     )
-    _common(parser, actions.add_argument, f"<kong-prefix>/{SOCKET}")
-    return parser
 
 
-def _plugin_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Serve this plugin to Kong.",
-        allow_abbrev=False,
-        add_help=False,
-        formatter_class=HelpFormatter,
-    )
+def _plugin_parser() -> Parser:
+    parser = Parser(description="Serve this plugin to Kong.")
     actions = parser.add_mutually_exclusive_group()
     actions.add_argument(
         "--dump",
@@ -254,7 +275,8 @@ def _common(
     :param socket: the default for the socket, as the help shows it.
     """
     add_action("--version", action="store_true", help="show the versions, and exit")
-    add_action("--help", "--h", action="help", help="show this, and exit")
+    add_action("--help", "--h", action=Help, help="show the flags of every day, and exit")
+    add_action("--help-all", action="help", help="show all flags, and exit")
     parser.add_argument(
         "--kong-prefix",
         metavar="DIR",

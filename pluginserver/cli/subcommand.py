@@ -26,6 +26,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 _FLAG: Final = re.compile(r"-(?=[a-z][a-z])")
 
 
+_made: Final[dict[str | None, click.Command]] = {}
+"""The commands of the modules that are loaded, by name."""
+
+
+def made(name: str) -> click.Command | None:
+    """The command of that name, when its module is loaded."""
+    return _made.get(name)
+
+
 class SubCommand(click.Command):
     """A command whose help has an example, and says what it exits with.
 
@@ -39,6 +48,7 @@ class SubCommand(click.Command):
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
         super().__init__(name, context_settings=settings, **kwargs)
         self.example, self.exits = example, exits
+        _made[name] = self
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what comes after the options."""

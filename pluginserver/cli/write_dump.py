@@ -1,4 +1,4 @@
-"""``pluginserver dump``: describe a plugin into a file that Kong reads without running Python."""
+"""``pluginserver dump``: describe a plugin for a Kong without Python, into a file or on standard output."""
 
 from __future__ import annotations
 
@@ -28,17 +28,23 @@ def main(arguments: Sequence[str]) -> int:
 @click.argument("name")
 @plugins_directory
 @click.option(
-    "--output", metavar="FILE", type=click.Path(path_type=Path), required=True, help="The file."
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The file; default: standard output.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(("msgpack", "protobuf")),
     help="What Kong is to speak; default: what the plugin says.",
 )
-def _command(name: str, plugins_directory: Path, output: Path, protocol: Any) -> None:
-    """Describe a plugin into a file, for images and control planes without Python.
+def _command(name: str, plugins_directory: Path, output: Path | None, protocol: Any) -> None:
+    """Describe a plugin, into a file for images and control planes without Python.
 
     Kong reads it by the query command: cat FILE.
     """
-    with Stdout(), loaded([name], plugins_directory) as (plugin,):
-        write(output, as_dump(plugin, protocol))
+    with Stdout() as stdout, loaded([name], plugins_directory) as (plugin,):
+        if output is None:
+            stdout.write(as_dump(plugin, protocol))
+        else:
+            write(output, as_dump(plugin, protocol))

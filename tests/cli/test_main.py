@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
+import re
 import select
 import signal
 import socket
@@ -21,6 +23,8 @@ from support.commands import MODULE, TIMEOUT, environment, run, running
 import pluginserver
 from pluginserver.cli import main as cli
 from pluginserver.cli.commands import Command
+from pluginserver.cli.help import THEIRS
+from pluginserver.compat.arguments import parser
 from pluginserver.telemetry.address import Address
 
 ASK = """
@@ -129,16 +133,94 @@ def test_the_version_is_two_lines(flag: str, plugins: Path) -> None:
         assert (done.returncode, done.stdout.decode(), done.stderr) == (0, expected, b"")
 
 
-@pytest.mark.parametrize("flag", ["-help", "--help", "-h"])
-def test_help_tells_every_flag(flag: str) -> None:
-    done = run(*MODULE, flag)
+@pytest.mark.parametrize("command", [(), ("serve",)])
+@pytest.mark.parametrize("flag", ["-help-all", "--help-all"])
+def test_the_whole_help_tells_every_flag(flag: str, command: tuple[str, ...]) -> None:
+    done = run(*MODULE, *command, flag)
     assert (done.returncode, done.stderr) == (0, b"")
     words = done.stdout.decode().split()
     for name in options():
-        assert f"--{name.replace('_', '-')}" in words
+        if not (command and name.startswith("dump") and name != "dump_file"):
+            assert f"--{name.replace('_', '-')}" in words
+
+
+@pytest.mark.parametrize("flag", ["-help", "--help", "-h"])
+def test_the_help_fits_a_screen(flag: str, plugins: Path) -> None:
+    environ = {**environment(), "COLUMNS": "80"}
+    for command in (MODULE, (plugins / "ask.py",)):
+        done = run(*command, flag, env=environ)
+        assert (done.returncode, done.stderr) == (0, b"")
+        lines = done.stdout.decode().splitlines()
+        assert len(lines) <= 40
+        assert max(map(len, lines)) <= 80
+        for word in ("--socket PATH", "--dump", "--processes N", "--help-all"):
+            assert any(word in line for line in lines), word
+
+
+@pytest.mark.parametrize(
+    "flag", [f"-{name}" for name in THEIRS] + ["--verbose", "--socket-name=x"]
+)
+def test_a_flag_of_kong_pdks_is_told_with_what_stands_for_it_here(flag: str) -> None:
+    done = run(*MODULE, flag)
+    assert (done.returncode, done.stdout) == (2, b"")
+    said = done.stderr.decode().splitlines()
+    assert len(said) == 2
+    name, instead = flag.partition("=")[0], THEIRS[flag.partition("=")[0].strip("-")]
+    assert f"{name.lstrip('-')} is a flag of kong-pdk's" in said[-1]
+    assert said[-1].endswith(f"here, {instead}")
+
+
+def test_what_is_said_instead_of_a_flag_of_kong_pdks_are_flags() -> None:
+    theirs = {flag for one in (False, True) for flag in flags_of(parser(one))}
+    ours = cli.flags()
+    assert {f"-{name}" if len(name) == 1 else f"--{name}" for name in THEIRS} <= theirs
+    for text in THEIRS.values():
+        for flag in re.findall(r"say -([\w-]+)", text):
+            assert f"--{flag}" in ours
+    both = {
+        "--plugins-directory",
+        "--kong-prefix",
+        "--dump",
+        "--dump-all-plugins",
+        "--version",
+        "--help",
+    }
+    long = {flag for flag in theirs if flag.startswith("--")}
+    assert long - {f"--{name}" for name in THEIRS} - both == {"--dump-plugin-info"}
+
+
+def flags_of(made: argparse.ArgumentParser) -> set[str]:
+    return set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", made.format_usage() + made.format_help()))
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("-plugin-directory", "did you mean -plugins-directory?"),
+        ("--proceses=2", "did you mean -processes?"),
+        ("chek", "chek: did you mean the command check?"),
+        ("-zzz", "unrecognized arguments: --zzz"),
+        ("zzz", "unrecognized arguments: zzz"),
+    ],
+)
+def test_what_was_probably_meant_is_said(given: str, meant: str) -> None:
+    done = run(*MODULE, given)
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines()[-1].endswith(meant)
 
 
 # -- sub-commands
+
+
+def test_serve_is_the_server_by_a_word(plugins: Path, prefix: Path) -> None:
+    socket = prefix / "s"
+    words = ("serve", "-plugins-directory", plugins, "--socket", socket)
+    with running(*MODULE, *words) as server:
+        assert socket.exists()
+        server.signal(signal.SIGTERM)
+        assert server.end() == 0
+    done = run(*MODULE, "serve", "-dump")
+    assert done.returncode == 2, "a dump is no way to serve"
 
 
 def test_a_sub_command_gets_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,5 +113,6 @@ def test_the_help_of_every_command_fits_a_screen(
 def test_the_commands_are_in_the_order_of_a_plugins_life(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    life = ["new", "dev", "run", "check", "schema", "dump", "kong-conf", "install", "status"]
+    life = ["new", "dev", "run", "check", "schema", "dump", "kong-conf", "install"]
+    life += ["serve", "status", "completion"]
     assert list(COMMANDS) == life

@@ -65,6 +65,14 @@ def test_the_digest_changes_with_each_file_and_name_and_not_with_the_place(
     assert digest(plugins / "two.py") != second
 
 
+def test_without_a_file_it_is_written_to_standard_output(plugins: Path, prefix: Path) -> None:
+    command = (*MODULE, "dump", "one", "-plugins-directory", plugins)
+    run(*command, "-output", prefix / "one.json")
+    done = run(*command)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == (prefix / "one.json").read_bytes()
+
+
 def test_a_dump_is_what_kong_reads_with_a_key_that_it_ignores(plugins: Path) -> None:
     output = plugins / "one.json"
     done = run(*MODULE, "dump", "one", "-output", output, "-plugins-directory", plugins)
