@@ -136,6 +136,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "plugins").mkdir()
     for name in ("auth.py", "limit.py"):
         (tmp_path / "plugins" / name).write_text(AUTH)
+    (tmp_path / "my_plugin.py").write_text(AUTH)
     shutil.copy(EXAMPLES / "hello.py", tmp_path / "plugins")
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     for name in ("example", "dumps", "my-plugins"):
