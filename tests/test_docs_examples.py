@@ -128,7 +128,7 @@ def test_every_example_gives_what_it_says(example: Any, monkeypatch: pytest.Monk
         gateway.consumer("ann", custom_id="customer-1")
         gateway.trusted_ips = ["10.0.0.0/8"]
         gateway.shared = {"plan": "gold"}
-        gateway.vault = {"env/token": "s3cret"}
+        gateway.secrets = {"env/token": "s3cret"}
         gateway.hostname = "kong-1"
         gateway.cluster_id = "4f1cb0a2-0000-4000-8000-000000000001"
         gateway.upstreams = {"shops": upstream}

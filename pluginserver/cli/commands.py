@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "serve": Command(
         "pluginserver.cli.serve_command", "serve plugins to Kong, as without a command"
     ),
+    "record": Command("pluginserver.cli.record", "store what a real Kong and a server say"),
     "status": Command("pluginserver.cli.status", "tell what a running server does"),
     "completion": Command(
         "pluginserver.cli.completion", "have the shell complete commands and flags"

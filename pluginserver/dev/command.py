@@ -23,6 +23,7 @@ import click
 from .. import logs
 from ..cli.exit import EXIT_TIME, end_within
 from ..cli.subcommand import SubCommand, plugins_directory, run
+from ..deploy.settings import version
 from ..errors import PluginServerError
 from ..testing.record.format import plain
 from . import settings
@@ -80,6 +81,11 @@ def _port(_context: click.Context, _parameter: click.Parameter, text: str) -> in
     help="The service behind the gateway; default: an echo of the request.",
 )
 @click.option(
+    "--kong",
+    metavar="VERSION",
+    help="The version of Kong to play; default: the newest that is open source.",
+)
+@click.option(
     "--config",
     metavar="NAME.FIELD=VALUE",
     multiple=True,
@@ -90,6 +96,13 @@ def _port(_context: click.Context, _parameter: click.Parameter, text: str) -> in
     metavar="FILE",
     help="The plugins' configurations, consumers and secrets, in TOML or JSON.",
 )
+@click.option(
+    "--record",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Store each request there, without secrets, for kong.replay() in a test.",
+)
+@click.option("--replay", is_flag=True, help="Run the last request again after each edit.")
 @plugins_directory
 def _command(sources: tuple[str, ...], plugins_directory: Path, **given: Any) -> None:
     """Run plugins behind a gateway of your own, and reload them when they change.
@@ -157,7 +170,14 @@ def _options(
     upstream: str | None,
     host: str,
     port: int,
+    kong: str | None,
+    record: Path | None,
+    replay: bool,
 ) -> Options:
+    if record is not None:
+        record.mkdir(parents=True, exist_ok=True)
+    if kong is not None:
+        version(kong)
     sources = [Path(os.path.abspath(path)) for path in given]
     for path in sources:
         if not path.exists():
@@ -173,6 +193,9 @@ def _options(
         None if upstream is None else _upstream(upstream),
         host,
         port,
+        kong,
+        record,
+        replay,
     )
 
 

@@ -198,8 +198,8 @@ class Deployment:
         for consumer in given.consumers:
             data = {"id": str(uuid5(_CONSUMERS, consumer["username"])), **consumer}
             gateway.consumer(data.pop("username"), **data)
-        rotated = gateway.vault != given.vault
-        gateway.vault = dict(given.vault)
+        rotated = gateway.secrets != given.vault
+        gateway.secrets = dict(given.vault)
         for name, entry in self._deployed.items():
             if rotated or (name in was_off) != (name in given.off):
                 entry.config = None

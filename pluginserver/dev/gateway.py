@@ -26,7 +26,9 @@ from ..errors import ListenError
 from ..plugins.registry import Plugins
 from ..server import PluginServer
 from ..testing import Gateway, Response, ServiceRequest
+from ..testing.cassettes.keep import Keeper
 from ..testing.kong.upstream import over_http
+from .again import Again
 from .deployment import Deployment, Message
 from .history import Errors, History
 from .http import HttpServer
@@ -49,6 +51,9 @@ class Options:
     :param upstream: the URL of what stands behind the gateway; None for the echo.
     :param host: the name or address to listen on.
     :param port: the port; 0 for one that is free.
+    :param kong: the version of Kong that is played; None for the newest that is open source.
+    :param record: the directory in which each request is stored; None for none.
+    :param replay: run the last request again when a plugin has changed.
     """
 
     sources: Sequence[Path]
@@ -57,6 +62,9 @@ class Options:
     upstream: str | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    kong: str | None = None
+    record: Path | None = None
+    replay: bool = False
 
 
 @attrs.frozen
@@ -98,26 +106,37 @@ async def running(options: Options, terminal: Terminal) -> AsyncIterator[DevGate
         )
         await loop.run_in_executor(None, server.start)
         stack.push_async_callback(loop.run_in_executor, None, server.stop, GRACE)
-        gateway = Gateway(server.socket_path, keep=1)
+        gateway = Gateway(server.socket_path, keep=1, kong=options.kong)
         stack.callback(gateway.close)
         put_service(gateway, options.upstream)
-        gateway.observers.append(history.observe)
-        history.on_end.append(terminal.request)
+        _observe(options, gateway, history, terminal)
         deployment = Deployment(gateway, plugins, options.settings, options.settings_file)
         messages = await loop.run_in_executor(None, deployment.start)
-        site = Site(history, deployment.status, options.upstream or "an echo", options.host)
+        again = Again(gateway, history, terminal.failed)
+        site = Site(
+            history, deployment.status, options.upstream or "an echo", options.host, again.run
+        )
         history.on_change.append(lambda: _wake(loop, site))
         http = HttpServer(gateway, site.handle, terminal.failed)
         stack.push_async_callback(http.stop)
         stack.callback(site.close)
         port = await _listen(http, options)
         watched = asyncio.Event()
-        following = _follow(options, deployment, history, terminal, stop, watched)
+        following = _follow(options, deployment, history, terminal, stop, watched, again)
         watching = asyncio.create_task(following)
         stack.push_async_callback(_finish, watching, stop)
         await watched.wait()
         url = f"http://{_reachable(options.host)}:{port}"
         yield DevGateway(url, deployment, history, messages)
+
+
+def _observe(options: Options, gateway: Gateway, history: History, terminal: Terminal) -> None:
+    """Have each request remembered, told, and stored where that is asked for."""
+    gateway.observers.append(history.observe)
+    history.on_end.append(terminal.request)
+    if options.record is not None:
+        keeper = Keeper(gateway.node, options.record, terminal.failed)
+        gateway.observers.append(keeper.observe)
 
 
 def put_service(gateway: Gateway, url: str | None) -> None:
@@ -165,6 +184,7 @@ async def _follow(
     terminal: Terminal,
     stop: asyncio.Event,
     watched: asyncio.Event,
+    again: Again,
 ) -> None:
     """Reload what changes, until the gateway stops."""
     files = [] if options.settings_file is None else [options.settings_file]
@@ -180,6 +200,8 @@ async def _follow(
             if messages:
                 terminal.messages(messages)
                 history.deployment_changed()
+            if options.replay and any(message.good for message in messages):
+                await again.latest()
     except OSError as error:
         text = f"changes of files are not seen any more: {error}"
         terminal.messages([Message(False, text)])

@@ -1,5 +1,8 @@
 """The public names of :mod:`pluginserver.testing`, and where each of them is: the one list of them."""
 
+from .cassettes.cassette import CassetteError as CassetteError
+from .cassettes.replay import ReplayDiffers as ReplayDiffers
+from .cassettes.replay import Replayed as Replayed
 from .gateway import Gateway as Gateway
 from .kong.clock import Clock as Clock
 from .kong.faults import Fault as Fault

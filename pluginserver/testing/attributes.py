@@ -91,8 +91,9 @@ class NodeAttributes:
     """What ``kong.nginx.get_ctx`` finds at the beginning of each request."""
     shared = _OfNode[dict[Any, Any]]()
     """What ``kong.ctx.shared`` holds at the beginning of each request."""
-    vault = _OfNode[dict[str, str]]()
-    """Secrets, as ``{"env/my-secret": "value"}`` for ``{vault://env/my-secret}``."""
+    secrets = _OfNode[dict[str, str]]()
+    """Secrets, as ``{"env/my-secret": "value"}`` for ``{vault://env/my-secret}``; for what is not
+    among them the vault ``env`` reads the environment, here ``MY_SECRET``."""
     trusted_ips = _OfNode[list[str]]()
     """Addresses and networks whose ``X-Forwarded-*`` headers are believed."""
     workspace_id = _OfNode[str]()

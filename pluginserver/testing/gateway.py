@@ -13,24 +13,27 @@ Rules kept here:
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from ..spec.protocols import ON_THE_WIRE
-from .attributes import NodeAttributes
+from .cassettes.replay import Replays
+from .entities import DEFAULT_ROUTE, Entities
 from .kong.client import KongClient
 from .kong.clock import Clock
 from .kong.configuration import complete
-from .kong.messages import Request, Response, ServiceRequest, make_request
+from .kong.messages import STREAMS, TLS, Request, Response, ServiceRequest, make_request
 from .kong.node import KEPT, Node
 from .kong.phases import HandshakeFailed, RequestCycle, known_phases
 from .kong.quirks import Quirks
-from .kong.router import ROUTE_DEFAULTS, SERVICE_DEFAULTS, Binding, Entity, make
+from .kong.router import Binding, Entity
 from .kong.state import State
-from .kong.upstream import Upstream
+from .kong.stream import StreamCycle
+from .kong.version import KongVersion
 from .record import diagnostics
 from .record.diagnostics import PluginBug
 from .record.exchange import Callback, Exchange, LogLine
@@ -39,19 +42,19 @@ from .record.transcript import transcript
 from .transports.base import GatewayError, Source, Transport, describe
 from .transports.connect import Server, connect
 from .transports.sockets import elsewhere
+from .verbs import Verbs
 
 READ_TIMEOUT: Final = 60.0
 """Seconds: Kong's ``lua_socket_read_timeout``."""
 
-_DEFAULT: Final = "default"
-"""The name of the route that fits every request, until a test sets one up."""
+T = TypeVar("T")
 
 
-class Gateway(NodeAttributes):
+class Gateway(Verbs, Entities, Replays):
     """A Kong to test plugins against.
 
     :param server: the plugin server: see :data:`~.transports.connect.Server`; or a transport.
-    :param root: where relative paths of plugins begin.
+    :param root: where relative paths of plugins and cassettes begin.
     :param quirks: which of Kong's habits are played.
     :param timeout: how long an answer of a plugin may take, in seconds.
     :param raise_bugs: let :meth:`request` and its like raise :class:`PluginBug` when a plugin did
@@ -61,7 +64,9 @@ class Gateway(NodeAttributes):
         the one that each plugin asks for, by ``protocol`` in its module.
     :param round_trips: ``"plain"``, so that the record has every PDK call that a plugin made; ``"fewer"``
         has our own server spare those that need not travel, as it does behind Kong.
-    :raises GatewayError: when there is no such server or protocol.
+    :param kong: the version of Kong that is played, such as ``"3.9"`` or ``"3.14"``; the newest that is open
+        source unless given.
+    :raises GatewayError: when there is no such server, protocol or version.
     """
 
     def __init__(
@@ -75,12 +80,14 @@ class Gateway(NodeAttributes):
         keep: int = KEPT,
         protocol: str | None = None,
         round_trips: str = "plain",
+        kong: str | None = None,
     ) -> None:
         if protocol is not None and protocol not in ON_THE_WIRE:
             raise GatewayError(f"{protocol!r} is not a protocol: say {' or '.join(ON_THE_WIRE)}")
         self.protocol = protocol
         """The protocol in which plugins are served; None for the one that each asks for."""
-        super().__init__(Node(quirks, keep))
+        super().__init__(Node(quirks, keep, KongVersion.parse(kong)))
+        self.root = Path(root)
         self.raise_bugs = raise_bugs
         self.transport: Transport = (
             connect(
@@ -93,6 +100,7 @@ class Gateway(NodeAttributes):
         self.clock = Clock(elsewhere(self.transport))
         """The time that plugins are told: ``kong.clock.advance(60)`` lets a minute pass."""
         self._client = KongClient(self.node, self.transport)
+        self._workers = [self._client]
         self.transport.on_notification = self._client.notified
 
     def __enter__(self) -> Gateway:
@@ -109,7 +117,8 @@ class Gateway(NodeAttributes):
     def close(self) -> None:
         """Close the plugins' instances and let go of the plugin server."""
         self.clock.close()
-        self._client.close_all()
+        for worker in self._workers:
+            worker.close_all()
         self.transport.close()
         self.strays.close()
 
@@ -158,45 +167,52 @@ class Gateway(NodeAttributes):
             self.bindings.remove(binding)
         self._client.close(binding)
 
-    def service(
-        self, name: str = "service", /, *, upstream: Upstream | None = None, **data: Any
-    ) -> Entity:
-        """Set up a service.
+    # -- the plugin server's life
 
-        :param name: its name, which is its host too unless given.
-        :param upstream: what stands behind it; the gateway's upstream when not given.
-        :param data: further attributes, as in Kong: ``host``, ``port``, ``path``, ``protocol`` …
+    def restart(self, meanwhile: Callable[[], T] | None = None) -> T | None:
+        """Stop the plugin server and start it again, as when it crashed.
+
+        Kong starts its instances again and closes none.
+
+        :param meanwhile: called while the server is down.  Requests then pass without the plugins whose
+            instances Kong knows (up to 3.13, in MsgPack:1), and are a 500 for others.
+        :returns: what ``meanwhile`` did.
+        :raises GatewayError: when the server is not the gateway's to restart.
         """
-        entity = make(self, "service", SERVICE_DEFAULTS, {"name": name, "host": name, **data})
-        self.services_by_id[entity.id] = entity
-        if upstream is not None:
-            self.node.service_upstreams[entity.id] = upstream
-        return entity
+        done: list[T] = []
 
-    def route(
-        self, path: str | None = None, /, *, service: Entity | None = None, **data: Any
-    ) -> Entity:
-        """Set up a route.  The first one takes the place of the route that fits every request.
+        def down() -> None:
+            self.node.server_down = True
+            try:
+                if meanwhile is not None:
+                    done.append(meanwhile())
+            finally:
+                self.node.server_down = False
 
-        :param path: its path; more go as ``paths=[...]``.
-        :param service: where it leads; a service of its own when not given.
-        :param data: further attributes, as in Kong: ``hosts``, ``methods``, ``strip_path`` …
+        self.transport.restart(down)
+        return done[0] if done else None
+
+    def reload(self, meanwhile: Callable[[], T] | None = None) -> T | None:
+        """Do what ``kong reload`` does: a new nginx worker takes over; the old one ends what is under way.
+
+        The new worker knows no instance, and the old one closes none of its own.  A plugin server that
+        Kong started (``"in-process"``, ``"command:LINE"``) is replaced, and both run for a time.
+
+        :param meanwhile: called while both run.
+        :returns: what ``meanwhile`` did.
         """
-        linked = service or self.service(str(data.get("name", "service")))
-        given = {"service": {"id": linked.id}, **data}
-        if path is not None:
-            given["paths"] = [path, *given.get("paths", [])]
-        if self.routes and self.routes[0].data.get("name") == _DEFAULT:
-            self.routes.clear()
-        entity = make(self, "route", ROUTE_DEFAULTS, given)
-        self.routes.append(entity)
-        return entity
+        done: list[T] = []
 
-    def consumer(self, username: str, /, **data: Any) -> Entity:
-        """Set up a consumer: ``custom_id``, ``tags`` … as in Kong."""
-        entity = make(self, "consumer", {}, {"username": username, **data})
-        self.consumers[entity.id] = entity
-        return entity
+        def overlap() -> None:
+            self.node.begin_worker()
+            self._client = KongClient(self.node, self.transport)
+            self._workers.append(self._client)
+            self.transport.on_notification = self._client.notified
+            if meanwhile is not None:
+                done.append(meanwhile())
+
+        self.transport.reload(overlap)
+        return done[0] if done else None
 
     # -- requests
 
@@ -215,7 +231,12 @@ class Gateway(NodeAttributes):
         """
         raise_bugs = more.pop("raise_bugs", self.raise_bugs)
         phases = known_phases(more.pop("phases", None))
-        state = self._start(make_request(method, url, **more))
+        return self._send(make_request(method, url, **more), raise_bugs, phases)
+
+    def _send(
+        self, request: Request, raise_bugs: bool, phases: Collection[str] | None = None
+    ) -> Response:
+        state = self._start(request)
         state.only = phases
         try:
             self._serve(state)
@@ -227,26 +248,6 @@ class Gateway(NodeAttributes):
             raise HandshakeFailed("the TLS handshake failed: see the exchange's logs")
         exchange.response.exchange = exchange
         return exchange.response
-
-    def get(self, url: str = "/", **more: Any) -> Response:
-        """Send a GET request: see :meth:`request`."""
-        return self.request("GET", url, **more)
-
-    def post(self, url: str = "/", **more: Any) -> Response:
-        """Send a POST request: see :meth:`request`."""
-        return self.request("POST", url, **more)
-
-    def put(self, url: str = "/", **more: Any) -> Response:
-        """Send a PUT request: see :meth:`request`."""
-        return self.request("PUT", url, **more)
-
-    def patch(self, url: str = "/", **more: Any) -> Response:
-        """Send a PATCH request: see :meth:`request`."""
-        return self.request("PATCH", url, **more)
-
-    def delete(self, url: str = "/", **more: Any) -> Response:
-        """Send a DELETE request: see :meth:`request`."""
-        return self.request("DELETE", url, **more)
 
     def handle(
         self, request: Request, respond: Callable[[Response], None] | None = None
@@ -262,10 +263,36 @@ class Gateway(NodeAttributes):
         """
         return self._serve(self._start(request), respond)
 
+    def connect(
+        self,
+        port: int = 9000,
+        *,
+        client_ip: str = "127.0.0.1",
+        client_port: int = 40000,
+        tls: TLS | None = None,
+        raise_bugs: bool | None = None,
+    ) -> Response:
+        """Connect to the stream subsystem, for plugins that have ``preread``.
+
+        :param port: the gateway's port that is connected to.
+        :param tls: the TLS connection; None for one without TLS.
+        :param raise_bugs: as for :meth:`request`.
+        :returns: status 200 when the connection was passed on to the service; else what ended it, with the
+            status and the body of ``kong.response.exit``, or 500.
+        :raises PluginBug: as :meth:`request`.
+        :raises HandshakeFailed: as :meth:`request`.
+        """
+        scheme = STREAMS[tls is not None]
+        given = Request(
+            method=scheme.upper(), target="", scheme=scheme, port=port,
+            client_ip=client_ip, client_port=client_port, tls=tls,
+        )  # fmt: skip
+        return self._send(given, self.raise_bugs if raise_bugs is None else raise_bugs)
+
     def _start(self, request: Request) -> State:
         if not self.routes:
             service = self.service("echo")
-            self.route("/", service=service, name=_DEFAULT, strip_path=False)
+            self.route("/", service=service, name=DEFAULT_ROUTE, strip_path=False)
         exchange = Exchange(uuid4().hex, self.clock.time(), request)
         self.node.begin(exchange)
         return State(self.node, exchange)
@@ -278,7 +305,8 @@ class Gateway(NodeAttributes):
 
     def _run(self, state: State, respond: Callable[[Response], None] | None) -> Exchange:
         exchange = state.exchange
-        cycle = RequestCycle(self.node, self._client, state)
+        kind = StreamCycle if state.request.scheme in STREAMS else RequestCycle
+        cycle = kind(self.node, self._client, state)
         self.node.notify("request", exchange, exchange)
         try:
             exchange.response = cycle.answer()

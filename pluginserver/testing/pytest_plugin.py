@@ -10,8 +10,8 @@
 Rules kept here:
 
 * the marker ``kong`` says how the fixture is made, the closest one for each setting; the command line
-  (``--kong-server``, ``--kong-protocol``) overrules the marker's ``server`` and ``protocol``, the ini file
-  stands behind both;
+  (``--kong-server``, ``--kong-protocol``, ``--kong-version``) overrules the marker's ``server``,
+  ``protocol`` and ``kong``, the ini file stands behind both;
 * a thread of a plugin's own that calls ``kong`` fails the test in which it does so;
 * paths of plugins are relative to the test's file; what is not there is looked for from pytest's root
   directory;
@@ -48,14 +48,15 @@ _LIBRARY: Final[pytest.StashKey[Library]] = pytest.StashKey()
 _HOSTS: Final[pytest.StashKey[dict[tuple[Path, Path, str], Host]]] = pytest.StashKey()
 
 _MARKER: Final = (
-    "kong(server=..., protocol=..., round_trips=..., timeout=..., raise_bugs=..., root=..., **quirks): how "
-    "the fixture kong is made. server: in-process, embedded, socket:PATH, command:LINE; protocol: msgpack, "
-    "protobuf; round_trips: plain, fewer; quirks: see pluginserver.testing.Quirks"
+    "kong(server=..., protocol=..., kong=..., round_trips=..., timeout=..., raise_bugs=..., root=..., "
+    "**quirks): how the fixture kong is made. server: in-process, embedded, socket:PATH, command:LINE; "
+    "protocol: msgpack, protobuf; kong: a version, such as 3.9 or 3.14; round_trips: plain, fewer; quirks: "
+    "see pluginserver.testing.Quirks"
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--kong-server``, ``--kong-protocol``, and the ini settings behind the fixture."""
+    """Add the options and the ini settings behind the fixture."""
     group = parser.getgroup("kong", "plugins for Kong")
     group.addoption(
         "--kong-server",
@@ -67,6 +68,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--kong-protocol",
         metavar="PROTOCOL",
         help="run all tests with the fixture kong in this protocol: msgpack, protobuf",
+    )
+    group.addoption(
+        "--kong-version",
+        metavar="VERSION",
+        help="run all tests with the fixture kong as this version of Kong: 3.9, 3.14 ...",
+    )
+    parser.addini(
+        "kong_version",
+        "the version of Kong that the fixture kong plays; default: the newest that is open source",
     )
     parser.addini(
         "kong_protocol",
@@ -130,6 +140,7 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "server": config.getini("kong_server"),
         "protocol": config.getini("kong_protocol") or None,
+        "kong": config.getini("kong_version") or None,
         "timeout": float(config.getini("kong_timeout")),
         "root": "",
         "raise_bugs": True,
@@ -137,8 +148,8 @@ def _settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     }
     for mark in reversed(list(request.node.iter_markers("kong"))):
         settings.update(mark.kwargs)
-    for name in ("server", "protocol"):
-        chosen = config.getoption(f"--kong-{name}")
+    for option, name in (("server", "server"), ("protocol", "protocol"), ("version", "kong")):
+        chosen = config.getoption(f"--kong-{option}")
         if chosen:
             settings[name] = chosen
     return settings
@@ -156,11 +167,13 @@ def kong(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     roots = request.path.parent / below, request.config.rootpath / below
     timeout = settings.pop("timeout")
     raise_bugs = settings.pop("raise_bugs")
-    protocol = settings.pop("protocol")
+    given = {"protocol": settings.pop("protocol"), "kong": settings.pop("kong")}
     round_trips = settings.pop("round_trips")
     quirks = Quirks(**settings)
     transport = _transport(request.config, server, roots, quirks, timeout, round_trips)
-    with Gateway(transport, quirks=quirks, raise_bugs=raise_bugs, protocol=protocol) as gateway:
+    with Gateway(
+        transport, root=roots[0], quirks=quirks, raise_bugs=raise_bugs, **given
+    ) as gateway:
         request.node.stash[_GATEWAY] = gateway
         yield gateway
 

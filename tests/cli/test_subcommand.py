@@ -114,5 +114,5 @@ def test_the_commands_are_in_the_order_of_a_plugins_life(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     life = ["new", "dev", "run", "check", "schema", "dump", "kong-conf", "install"]
-    life += ["serve", "status", "completion"]
+    life += ["serve", "record", "status", "completion"]
     assert list(COMMANDS) == life

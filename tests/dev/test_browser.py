@@ -9,12 +9,13 @@ import base64
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.devgateway import HELLO, TIMEOUT, Dev, dev, wait_in_log
+from support.devgateway import HELLO, TIMEOUT, Dev, dev, wait_at
 from support.paths import EXAMPLES
 
 from pluginserver.dev import settings
@@ -139,6 +140,21 @@ def plugins(tmp_path: Path) -> Path:
     return directory
 
 
+def test_a_request_runs_again_by_a_button(browser: Browser, tmp_path: Path) -> None:
+    (tmp_path / "hello.py").write_text(HELLO)
+    with dev(tmp_path) as gateway:
+        gateway.get("/thing")
+        (first,) = gateway.gateway.history.entries()
+        browser.look(gateway, f"/requests/{first.id}")
+        (button,) = browser.all("[data-again]")
+        assert button.is_displayed()
+        button.click()
+        browser.until(lambda: gateway.gateway.history.count == 2)
+        newer = gateway.gateway.history.entries()[0].id
+        browser.until(lambda: browser.driver.current_url.endswith(f"/requests/{newer}"))
+        browser.until(lambda: browser.text(".path") == "/thing")
+
+
 @pytest.fixture
 def examples() -> Iterator[Dev]:
     file = EXAMPLES / "dev.toml"
@@ -225,12 +241,32 @@ def test_the_latest_request_is_shown_when_it_comes(browser: Browser, plugins: Pa
         assert browser.text("section.comparison [open] pre") == "the body"
         gateway.request("POST", "/three", b"the body")
         browser.until(lambda: browser.text("h1") == "POST /three")
-        assert browser.text("section.comparison [open] pre") == "the body"
+        browser.until(lambda: browser.text("section.comparison [open] pre") == "the body")
+
+
+def test_what_was_open_is_open_again_when_a_request_has_its_answer(
+    browser: Browser, plugins: Path, tmp_path: Path
+) -> None:
+    """While it is under way the page has another part in that place."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    wait_at(plugins, gate, phase="access")
+    with dev(plugins) as gateway:
+        gateway.request("POST", "/one", b"the body")
+        browser.look(gateway, "/latest")
+        browser.click("section.comparison summary")
+        gate.unlink()
+        slow = threading.Thread(target=gateway.request, args=("POST", "/two", b"the body"))
+        slow.start()
+        browser.until(lambda: browser.text("h1") == "POST /two")
+        gate.touch()
+        slow.join()
+        browser.until(lambda: browser.text("section.comparison [open] pre") == "the body")
 
 
 def test_a_request_under_way_is_completed(browser: Browser, plugins: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    wait_in_log(plugins, gate, "the end")
+    wait_at(plugins, gate, "the end")
     with dev(plugins) as gateway:
         gateway.get("/slow")
         browser.look(gateway)

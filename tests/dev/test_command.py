@@ -135,6 +135,7 @@ def test_an_upstream_and_troubles_are_in_the_greeting(tmp_path: Path) -> None:
         (["--config-file", "nowhere.toml"], "nowhere.toml cannot be read"),
         (["--upstream", "localhost:3000"], "give a URL such as http://localhost:3000"),
         (["--upstream", "http://"], "give a URL"),
+        (["--kong", "2.8"], "'2.8' is not a version of Kong from 3.0 on"),
         (["--upstream", "http://localhost:99999"], "give a URL"),
         (["--upstream", "http://u:p@localhost"], "give a URL"),
         (["--upstream", "http://localhost/?a=b"], "give a URL"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.devgateway import HELLO, TIMEOUT, dev, wait_in_log
+from support.devgateway import HELLO, TIMEOUT, dev, wait_at
 
 from pluginserver.dev import settings
 from pluginserver.dev.http import origin_form
@@ -265,7 +265,7 @@ def test_what_is_no_http_is_refused_and_the_next_is_served(plugins: Path) -> Non
 
 def test_the_client_has_its_response_before_the_log_phase(plugins: Path, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    wait_in_log(plugins, gate, "logged")
+    wait_at(plugins, gate, "logged")
     with dev(plugins) as gateway:
         assert gateway.get().status == 200
         (entry,) = gateway.gateway.history.entries()
@@ -457,7 +457,9 @@ def test_consumers_and_secrets_are_there(plugins: Path, tmp_path: Path) -> None:
             """
         consumer = kong.client.load_consumer("ann", True)
         kong.response.set_header("x-who", f"{consumer.id} {consumer.custom_id} {self.message}")""",
-        ).replace('str = "hello"', 'str = attrs.field(metadata={"referenceable": True})')
+        )
+        .replace('str = "hello"', "str = attrs.field(metadata=attributes(referenceable=True))")
+        .replace("import attrs", "import attrs\nfrom pluginserver.schema import attributes")
     )
     file = tmp_path / "dev.json"
     given = {

@@ -154,8 +154,8 @@ def dev(*sources: Path, **options: Any) -> Iterator[Dev]:
     assert len(started) == 1, started[1]
 
 
-def wait_in_log(plugins: Path, gate: Path, message: str) -> None:
-    """Write a plugin whose log phase waits until the file ``gate`` is there, and then logs."""
+def wait_at(plugins: Path, gate: Path, message: str = "through", phase: str = "log") -> None:
+    """Write a plugin whose phase waits until the file ``gate`` is there, and then logs."""
     (plugins / "late.py").write_text(
         f"""
 import time
@@ -163,7 +163,7 @@ from pathlib import Path
 version = "1.0.0"
 priority = 1
 class Plugin:
-    def log(self, kong):
+    def {phase}(self, kong):
         while not Path({str(gate)!r}).exists():
             time.sleep(0.01)
         kong.log.notice({message!r})

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from pluginserver.spec.protocols import MSGPACK
-from pluginserver.testing.transports.base import HandlerFailure
+from pluginserver.testing.transports.base import HandlerFailure, nothing
 from pluginserver.testing.transports.protobuf import Calls
 from pluginserver.testing.transports.wire import NoAnswer, RemoteError
 
@@ -135,11 +135,15 @@ class Scripted:
     def handler_failures(self) -> list[HandlerFailure]:
         return []
 
-    def restart(self) -> None:
+    def restart(self, meanwhile: Callable[[], None] = nothing) -> None:
+        meanwhile()
         self.restarts += 1
         self._instances.clear()
         self._events.clear()
         self.on_notification("serverPid", self.restarts)
+
+    def reload(self, overlap: Callable[[], None] = nothing) -> None:
+        overlap()
 
     def close(self) -> None:
         self.closed = True

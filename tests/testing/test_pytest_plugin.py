@@ -119,6 +119,38 @@ def test_settings_of_the_project(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(failed=1)
 
 
+@pytest.mark.parametrize(
+    ("ini", "marker", "option", "played"),
+    [
+        ("", "", (), "3.9.3"),
+        ("kong_version = 3.8", "", (), "3.8"),
+        ("kong_version = 3.8", "kong='3.12'", (), "3.12"),
+        ("kong_version = 3.8", "kong='3.12'", ("--kong-version", "3.14"), "3.14"),
+    ],
+)
+def test_the_version_of_kong(
+    pytester: pytest.Pytester, ini: str, marker: str, option: tuple[str, ...], played: str
+) -> None:
+    pytester.makeini(f"[pytest]\n{ini}")
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.kong({marker})
+        def test_version(kong):
+            assert kong.node.version.text == "{played}"
+        """
+    )
+    run(pytester, *option).assert_outcomes(passed=1)
+
+
+def test_a_wrong_version_is_said_in_a_sentence(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_it(kong): pass")
+    result = run(pytester, "--kong-version", "2.8")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*'2.8' is not a version of Kong from 3.0 on: write 3.9*"])
+
+
 def test_a_failure_shows_what_kong_saw(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

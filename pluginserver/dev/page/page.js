@@ -52,6 +52,10 @@ function takeRow({ id, html, count }) {
 let fetching = false;
 let again = false;
 
+// The ids of what the reader has opened, and not closed since; a part that is not on the page for now, as of
+// a request under way, is open again when it comes back.
+const opened = new Set();
+
 async function refresh() {
   again = true;
   if (fetching) return;
@@ -61,13 +65,16 @@ async function refresh() {
       again = false;
       const answer = await fetch(location.href, { headers: { accept: "text/html" } });
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const opened = [...document.querySelectorAll("details[open]")].map((one) => one.id);
+      for (const { id, open } of document.querySelectorAll("details")) {
+        if (open) opened.add(id);
+        else opened.delete(id);
+      }
       const main = page.querySelector("main");
       for (const id of opened) {
         const details = main.querySelector(`#${CSS.escape(id)}`);
         if (details) details.open = true;
       }
-      for (const one of main.querySelectorAll("[data-copy]")) one.hidden = false;
+      for (const one of main.querySelectorAll("[data-copy], [data-again]")) one.hidden = false;
       document.title = page.title;
       replace(document.querySelector("main"), document.adoptNode(main));
     }
@@ -161,7 +168,20 @@ async function copy(button) {
   }
 }
 
-for (const one of document.querySelectorAll("[data-copy]")) one.hidden = false;
+async function runAgain(button) {
+  button.disabled = true;
+  try {
+    const answer = await fetch(`${button.dataset.again}/again`, { method: "POST" });
+    if (answer.ok) location.href = `${base}/requests/${(await answer.json()).id}`;
+    else say("The request is not remembered any more", "off");
+  } catch {
+    // The gateway is away: the event source tells, and tries again.
+  } finally {
+    button.disabled = false;
+  }
+}
+
+for (const one of document.querySelectorAll("[data-copy], [data-again]")) one.hidden = false;
 
 // -- the keyboard
 
@@ -171,7 +191,9 @@ helper.hidden = false;
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-copy]");
+  const again = event.target.closest("[data-again]");
   if (button) copy(button);
+  else if (again) runAgain(again);
   else if (event.target.closest("[data-help]")) help.showModal();
   else if (event.target === help) help.close();
 });

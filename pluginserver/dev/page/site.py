@@ -4,7 +4,7 @@ Rules kept here:
 
 * the page is for whoever sits at this machine: a request that names another host (a site that has
   pointed its name at this address), or that another site's page has made, is refused;
-* it can be looked at and nothing else: only GET and HEAD, and no state is kept for a browser;
+* it can be looked at, and a request be run again by the page itself (POST); no state is kept for a browser;
 * all that is shown is escaped, and the browser is told to run nothing but the page's own script;
 * a page that is open hears of every change: what it missed while its connection was down is sent
   again, and a page of an earlier run of the gateway is told to start afresh.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -67,6 +67,7 @@ class Site:
     :param plugins: gives the plugins as they are now.
     :param upstream: what stands behind the gateway, in words.
     :param host: the name or address that the gateway was told to listen on.
+    :param again: runs a request again: takes its id, and gives the new one's, or None.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Site:
         plugins: Callable[[], Sequence[Status]],
         upstream: str,
         host: str = "127.0.0.1",
+        again: Callable[[str], Awaitable[str | None]] | None = None,
     ) -> None:
+        self._again = again
         self._history = history
         self._plugins = plugins
         self._upstream = upstream
@@ -113,6 +116,8 @@ class Site:
         why = refusal(request, self._host)
         if why is not None:
             return self._text(403, why)
+        if request.method == hdrs.METH_POST and path.endswith("/again"):
+            return await self._run_again(path)
         if request.method not in (hdrs.METH_GET, hdrs.METH_HEAD):
             return self._text(405, "The page can only be looked at", Allow="GET, HEAD")
         path = path.removeprefix(BASE).strip("/")
@@ -134,6 +139,13 @@ class Site:
         if kind == "requests" and what == "compare":
             return self._compare(self._history.get(name))
         return self._text(404, "There is no such page")
+
+    async def _run_again(self, path: str) -> web.Response:
+        name = path.removeprefix(f"{BASE}/requests/").removesuffix("/again")
+        found = None if self._again is None else await self._again(name)
+        if found is None:
+            return self._text(404, "There is no such request")
+        return self._data(json.dumps({"id": found}).encode(), "application/json")
 
     # -- pages
 

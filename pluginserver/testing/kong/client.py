@@ -108,6 +108,7 @@ class KongClient:
         state.exchange.runs.append(run)
         state.phase, state.plugin = phase, binding
         self._node.notify("run", state.exchange, run)
+        state.faulty |= self._node.server_down
         try:
             self._run(state, binding, run)
         except Exit:

@@ -1,21 +1,18 @@
-"""What Kong makes of a plugin's configuration: defaults, the check, the secrets behind references.
+"""What Kong makes of a plugin's configuration: defaults and the check; secrets are in :mod:`.secrets`.
 
 Rules kept here:
 
 * a configuration is completed with the schema's defaults before it is checked, as Kong does;
-* a reference stays in the configuration that Kong keeps; only what an instance gets has the secret.
+* a reference stays as it is in the configuration that Kong keeps.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from ...spec.validators import fault
 from ..transports.base import GatewayError, PluginInfo
-
-_REFERENCE: Final = re.compile(r"\{vault://([^?#}]+)[^}]*\}")
 
 
 def config_record(schema: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -55,25 +52,3 @@ def _with_defaults(record: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
             elif field["type"] == "record" and out.get(name) is None and field.get("required"):
                 out[name] = _with_defaults(field, {})
     return out
-
-
-def secret(vault: Mapping[str, str], reference: str) -> str | None:
-    """The secret that a reference such as ``{vault://env/name}`` names, None when there is none."""
-    match = _REFERENCE.fullmatch(reference)
-    return vault.get(match[1]) if match else None
-
-
-def resolved(vault: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with the secrets that its references name.
-
-    :param vault: the secrets by name.
-    :param config: the configuration; its references are kept under ``$refs``.
-    """
-    found: dict[str, Any] = {}
-    out = {}
-    for key, value in config.items():
-        out[key] = value
-        if isinstance(value, str) and _REFERENCE.fullmatch(value):
-            found[key] = value
-            out[key] = secret(vault, value) or ""
-    return {**out, "$refs": found} if found else out

@@ -4,7 +4,7 @@ Rules kept here:
 
 * an answer of another shape than Kong's client expects is a :class:`~.lua.LuaError`;
 * after a throw or an exit the server hears nothing more of the event;
-* an error of the server is logged and the request goes on.
+* an error of the server is logged, and the request goes on; from Kong 3.14 on the client gets a 500.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ...spec.methods import (
     STEP,
     STEP_ERROR,
 )
+from ..pdk import call as call_function
 from ..record import diagnostics
 from ..record.exchange import Callback, Run
 from ..transports.base import Transport
@@ -63,10 +64,10 @@ class MessagePackSide:
         """Only where the server has no such instance."""
         return self._node.quirks.retry_instance and "no plugin instance" in text.lower()
 
-    def failed(self, _state: State, text: str) -> None:
-        """The request goes on without the plugin."""
-        if not self._node.quirks.fail_open:
-            raise LuaError(text)
+    def failed(self, state: State, _text: str) -> None:
+        """The request goes on without the plugin, or the client gets a 500."""
+        if not self._node.fails_open:
+            call_function(state, "kong.response.error", (500,))
 
     def event(self, state: State, run: Run) -> None:
         """Run an event to its end: see :meth:`.side.Side.event`."""

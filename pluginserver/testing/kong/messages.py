@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import attrs
 
 from ...spec import arguments
 from .headers import Headers, HeadersInput
+
+STREAMS: Final = ("tcp", "tls")
+"""The schemes of what is no HTTP: a connection in Kong's stream subsystem."""
 
 QueryInput: TypeAlias = "Mapping[str, Any] | str | None"
 """A query: its text, or a mapping of names to a value, True for a name alone, or a list of these."""
@@ -51,7 +54,7 @@ class Request:
     :param target: path and query as sent, such as ``"/t?a=1"``.
     :param headers: all of them, ``Host`` included.
     :param body: the body.
-    :param scheme: ``"http"`` or ``"https"``.
+    :param scheme: ``"http"`` or ``"https"``; in the stream subsystem ``"tcp"`` or ``"tls"``.
     :param port: the gateway's port that it came to.
     :param http_version: 1.0, 1.1 or 2.0.
     :param client_ip: the address of whoever connected.

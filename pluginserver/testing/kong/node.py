@@ -19,11 +19,12 @@ from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
 from ..record.exchange import Exchange, LogLine
-from . import configuration
+from . import secrets
 from .faults import Faults
 from .quirks import Quirks
-from .router import Binding, Entity
+from .router import Binding, Entity, rank
 from .upstream import FakeUpstream, Upstream, echo
+from .version import KongVersion
 
 KEPT: Final = 1000
 """Exchanges and log lines that a gateway remembers."""
@@ -45,9 +46,16 @@ class Node:
 
     :param quirks: which of Kong's habits are played.
     :param keep: how many exchanges and log lines are remembered.
+    :param version: the Kong that it is; the newest that is open source unless given.
     """
 
-    def __init__(self, quirks: Quirks | None = None, keep: int = KEPT) -> None:
+    def __init__(
+        self,
+        quirks: Quirks | None = None,
+        keep: int = KEPT,
+        version: KongVersion | None = None,
+    ) -> None:
+        self.version = version or KongVersion.parse(None)
         self.quirks = quirks or Quirks()
         self.faults = Faults()
         self.observers: list[Observer] = []
@@ -67,13 +75,17 @@ class Node:
         self.vars: dict[str, Any] = {}
         self.ctx: dict[Any, Any] = {}
         self.shared: dict[Any, Any] = {}
-        self.vault: dict[str, str] = {}
+        self.secrets: dict[str, str] = {}
         self.trusted_ips: list[str] = []
         self.workspace_id = str(uuid4())
         self.node_id = str(uuid4())
         self.cluster_id = str(uuid4())
         self.hostname = socket.gethostname()
         self.worker_pid = 1
+        self.server_down = False
+        """Whether a test has taken the plugin server down: what fails then is no plugin's bug."""
+        self.log_prefixes: dict[str, str] = {}
+        """The plugin that called each log function first, by the function's name."""
         self._lock = threading.Lock()
 
     # -- what happens
@@ -105,13 +117,42 @@ class Node:
         """The names of the plugins in the order in which Kong runs them."""
         return list(dict.fromkeys(binding.name for binding in self.ordered()))
 
+    def applying(
+        self, name: str, route: Entity | None, service: Entity | None, consumer: str | None
+    ) -> Binding | None:
+        """The configuration of a plugin that applies to a request, of several the most specific.
+
+        :param consumer: the consumer's id.
+        """
+        fitting = [
+            one
+            for one in self.bindings
+            if one.name == name
+            and one.enabled
+            and one.route in (None, route)
+            and one.service in (None, service)
+            and (one.consumer is None or one.consumer.id == consumer)
+        ]
+        return max(fitting, key=rank, default=None)
+
+    def begin_worker(self) -> None:
+        """Forget what an nginx worker keeps: another one has taken its place."""
+        self.log_prefixes.clear()
+        self.worker_pid += 1
+
     def upstream_of(self, service: Entity) -> Upstream | FakeUpstream:
         """What stands behind a service."""
         return self.service_upstreams.get(service.id, self.upstream)
 
+    @property
+    def fails_open(self) -> bool:
+        """Whether a request goes on when its plugin's RPC fails in MsgPack:1."""
+        habit = self.quirks.fail_open
+        return self.version.fails_open if habit is None else habit
+
     def secret(self, reference: str) -> str | None:
         """The secret that a reference such as ``{vault://env/name}`` names, None when there is none."""
-        return configuration.secret(self.vault, reference)
+        return secrets.secret(self.secrets, reference)
 
 
 def _name(binding: Binding) -> str:

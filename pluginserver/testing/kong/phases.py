@@ -6,8 +6,10 @@ Rules kept here, as Kong has them:
 * an exit in ``access`` ends the phase for the other plugins, but every plugin that applies to the request
   still gets its ``log``; an exit in ``rewrite`` leaves the log to the global plugins;
 * with a plugin that has ``response``, or after ``enable_buffering``, the service's response is
-  buffered and then handed to the ``response`` handlers; a response of Kong's own is not;
-* what throws answers the client with 500 and Kong's words, except in ``log``, where nobody hears it.
+  buffered and then handed to the ``response`` handlers; a response of Kong's own is not, nor is one
+  over HTTP/2 or of an upgraded connection;
+* what throws answers the client with 500 and Kong's error page in the form that it accepts; in ``log``
+  nobody hears it.
 """
 
 from __future__ import annotations
@@ -18,18 +20,17 @@ from typing import Final
 
 from ...spec.phases import PHASES
 from ..pdk.node import is_trusted
-from ..pdk.response import answer, error_response
+from ..pdk.response import error_response
 from ..transports.base import GatewayError
 from .client import ClientGone, KongClient
 from .headers import Headers, same
 from .lua import LuaError
 from .messages import Response, ServiceRequest
 from .node import Node
-from .router import Binding, Entity, find_route, rank, upstream_path
+from .router import Binding, Entity, find_route, upstream_path
 from .state import Exit, State
 from .upstream import HOP_BY_HOP, FakeUpstream, Upstream, send
 
-SERVER: Final = "kong/3.10.0"
 CLIENT_CLOSED: Final = 499
 """nginx's status for a client that went away."""
 
@@ -158,7 +159,7 @@ class RequestCycle:
             state.stripped_prefix = prefix
         base = state.service.data.get("path") if state.service else None
         state.upstream_path = state.upstream_path or upstream_path(
-            base or "/", prefix, strip, state.request.path
+            base or "/", prefix, strip, state.request.path, route.data["path_handling"]
         )
         if state.service and state.upstream_scheme is None:
             state.upstream_scheme = state.service.data["protocol"]
@@ -169,20 +170,12 @@ class RequestCycle:
         """The configuration of a plugin that applies to this request."""
         state = self._state
         consumer = None if state.consumer is None else state.consumer.get("id")
-        fitting = [
-            one
-            for one in self._node.bindings
-            if one.name == name
-            and one.enabled
-            and one.route in (None, state.route)
-            and one.service in (None, state.service)
-            and (one.consumer is None or one.consumer.id == consumer)
-        ]
-        return max(fitting, key=rank, default=None)
+        return self._node.applying(name, state.route, state.service, consumer)
 
     def _proxy(self) -> Response:
         """The service's response, after the ``response`` handlers where there are any."""
         state, exchange = self._state, self._state.exchange
+        self._settle_buffering()
         request = exchange.service_request = self._service_request()
         exchange.service_start = state.elapsed
         self._node.notify("service", exchange, request)
@@ -208,6 +201,20 @@ class RequestCycle:
         except LuaError:
             return self._unexpected()
         return Response(state.status, response.body, state.response_headers)
+
+    def _settle_buffering(self) -> None:
+        """Kong buffers nothing for HTTP/2 and for WebSockets: then there is no ``response`` phase."""
+        state = self._state
+        upgrade = state.request.headers.get("upgrade", "").lower()
+        if state.request.http_version >= 2:
+            why = f"incompatible HTTP version ({state.request.http_version:g})"
+        elif upgrade == "websocket":
+            why = f"connection upgrade ({upgrade})"
+        else:
+            return
+        if state.buffered:
+            state.buffered = False
+            state.log("notice", f"response buffering was turned off: {why}", by_kong=True)
 
     def _pass_headers(self, headers: Headers) -> None:
         lines = self._state.response_headers
@@ -281,7 +288,7 @@ class RequestCycle:
     def _unexpected(self) -> Response:
         state = self._state
         state.source = "error"
-        return answer(state, 500, {"message": "An unexpected error occurred"}, {})
+        return error_response(state, 500)
 
     def _finish(self, response: Response) -> Response:
         """Put Kong's own headers on, and note what the client got."""
@@ -290,13 +297,13 @@ class RequestCycle:
         latency = str(int(state.elapsed * 1000))
         lines = response.headers
         if state.source == "service":
-            lines.add("Via", f"1.1 {SERVER}")
+            lines.add("Via", f"1.1 {self._node.version.server}")
             upstream = int(state.exchange.service_duration * 1000)
             lines.set("X-Kong-Upstream-Latency", [str(upstream)])
             lines.set("X-Kong-Proxy-Latency", [latency])
         else:
             lines.set("X-Kong-Response-Latency", [latency])
-            lines.set("Server", [SERVER])
+            lines.set("Server", [self._node.version.server])
         lines.set("X-Kong-Request-Id", [state.exchange.id])
         state.response_headers = Headers(lines)
         return response

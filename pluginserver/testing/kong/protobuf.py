@@ -58,7 +58,9 @@ class ProtoBufSide:
         return "closed" in words or "no plugin instance" in words
 
     def failed(self, state: State, _text: str) -> None:
-        """The client gets a 500."""
+        """The client gets a 500; before Kong 3.8 the request went on."""
+        if self._node.version.protobuf_fails_open:
+            return
         call_function(state, "kong.response.error", (500,))
 
     def event(self, state: State, run: Run) -> None:

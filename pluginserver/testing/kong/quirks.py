@@ -39,8 +39,10 @@ class Quirks:
     :param keep_timed_out: a connection whose answer did not come in time goes back into the pool.
         Off: it is closed.
     :param retry_instance: the error "no plugin instance" starts a new instance and tries again.
+    :param log_prefix_by_name: a line of ``kong.log`` names the plugin that was the first to call that
+        function in MsgPack:1, since Kong's client keeps functions by their names.
     :param fail_open: an error of ``HandleEvent`` or a step is logged and the request goes on.
-        Off: the client gets 500.
+        Off: the client gets 500.  None: as the version of Kong does it, on up to 3.13.
     :param body_limit: ``request.get_raw_body`` without its size argument throws for a body larger
         than ``client_body_buffer_size``.
     :param no_service_headers: in the ``response`` phase ``service.response.get_headers`` is empty.
@@ -61,7 +63,8 @@ class Quirks:
     silent_exit: bool = True
     keep_timed_out: bool = True
     retry_instance: bool = True
-    fail_open: bool = True
+    log_prefix_by_name: bool = True
+    fail_open: bool | None = None
     body_limit: bool = True
     no_service_headers: bool = True
 

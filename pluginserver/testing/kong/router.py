@@ -20,8 +20,9 @@ from uuid import uuid4
 import attrs
 
 from ..transports.base import PluginInfo, Source
-from .configuration import complete, resolved
+from .configuration import complete, config_record
 from .messages import Request
+from .secrets import resolved, secret
 
 _numbers = itertools.count(1)
 _RESERVED: Final = frozenset(b"!*'();:@&=+$,/?%#[]")
@@ -55,7 +56,7 @@ class Administration(Protocol):
         """The id of the workspace that everything is in."""
 
     @property
-    def vault(self) -> Mapping[str, str]:
+    def secrets(self) -> Mapping[str, str]:
         """The secrets by name."""
 
     def bind(
@@ -170,7 +171,7 @@ class Binding:
         }
         workspace = self.gateway.workspace_id
         own = {
-            **resolved(self.gateway.vault, self.config),
+            **self.with_secrets(),
             "__seq__": self.sequence,
             "__key__": ":".join(("plugins", self.name, *ids.values(), "", workspace)),
             "__ws_id": workspace,
@@ -178,6 +179,11 @@ class Binding:
         }
         own.update({f"{kind}_id": value for kind, value in ids.items() if value})
         return json.dumps(own, separators=(",", ":"), ensure_ascii=False)
+
+    def with_secrets(self) -> dict[str, Any]:
+        """The configuration with what its references name, as an instance gets it."""
+        record = config_record(self.info.schema) or {}
+        return resolved(record, self.config, lambda one: secret(self.gateway.secrets, one))
 
 
 def rank(binding: Binding) -> int:
@@ -257,16 +263,21 @@ def _headers_fit(wanted: dict[str, list[str]], request: Request) -> bool:
     )
 
 
-def upstream_path(base: str, prefix: str | None, strip: bool, path: str) -> str:
-    """The path that the service gets: Kong's path handling ``v0``.
+def upstream_path(
+    base: str, prefix: str | None, strip: bool, path: str, handling: str = "v0"
+) -> str:
+    """The path that the service gets.
 
     :param base: the service's own path, ``/`` when it has none.
     :param prefix: the part of the request's path that matched the route.
     :param strip: whether that part is taken off.
     :param path: the request's path as sent.
+    :param handling: ``"v0"`` puts one slash between the service's path and the rest, ``"v1"`` puts none.
     """
     stripped = path[len(prefix) :] if strip and prefix and path.startswith(prefix) else path
     rest = stripped.removeprefix("/")
+    if handling == "v1":
+        return base + rest
     slash = path.endswith("/") and path != "/"
     if base.endswith("/"):
         return base + rest if rest or slash or base == "/" else base[:-1]

@@ -16,6 +16,7 @@ from collections.abc import Collection
 from time import monotonic
 from typing import Any
 
+from ...spec.protocols import MSGPACK
 from ..record.exchange import Callback, Change, Exchange, LogLine
 from .headers import Headers
 from .messages import TLS, Request, Response
@@ -143,9 +144,18 @@ class State:
     def log(self, level: str, message: str, by_kong: bool = False) -> None:
         """Write a line to Kong's log."""
         plugin = None if by_kong or self.plugin is None else self.plugin.name
-        self.node.take_log(
-            LogLine(level, message, plugin, self.phase, self.elapsed), self.exchange
-        )
+        prefix = plugin if plugin is None else self._prefix(plugin)
+        line = LogLine(level, message, plugin, self.phase, self.elapsed, prefix)
+        self.node.take_log(line, self.exchange)
+
+    def _prefix(self, plugin: str) -> str:
+        """The plugin that a line of this one names."""
+        kept = self.node.quirks.log_prefix_by_name
+        if not kept or self.callback is None or self.plugin is None:
+            return plugin
+        if self.plugin.info.protocol != MSGPACK:
+            return plugin
+        return self.node.log_prefixes.setdefault(self.callback.method, plugin)
 
 
 def _few(values: list[str]) -> Any:

@@ -6,7 +6,8 @@ Enterprise has, this Kong does not have.
 Rules kept here:
 
 * the phase is checked before the arguments, as Kong does;
-* arguments that are too many are dropped, those that are missing are nil.
+* arguments that are too many are dropped, those that are missing are nil;
+* what the gateway's version of Kong lacks is not there.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ def call(state: State, name: str, args: tuple[Any, ...]) -> Any:
     :raises LuaError: when it throws: wrong phase, wrong arguments.
     :raises Exit: when it answers the request.
     """
+    if state.node.version.lacks(name):
+        return MISSING
     known = FUNCTIONS.get(name)
     if known is not None and not known.enterprise and state.phase not in known.phases:
         raise LuaError(f"function cannot be called in {state.phase} phase")

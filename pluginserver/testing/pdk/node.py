@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from ...spec.secrets import is_reference
-from ..kong.lua import LuaError
+from ..kong import secrets
+from ..kong.lua import LuaError, tostring
+from ..kong.messages import STREAMS
 from ..kong.state import Failure, State
 from .table import pdk, want_string, want_table
 
@@ -169,7 +170,7 @@ def req_start_time(state: State) -> float:
 
 @pdk("kong.nginx.get_subsystem")
 def subsystem(state: State) -> str:
-    return "stream" if state.phase == "preread" else "http"
+    return "stream" if state.request.scheme in STREAMS else "http"
 
 
 @pdk("kong.nginx.get_statistics")
@@ -214,20 +215,10 @@ def vault_is_reference(state: State, reference: Any) -> bool:
 
 @pdk("kong.vault.parse_reference")
 def vault_parse_reference(state: State, reference: Any) -> Any:
-    if not vault_is_reference(state, reference):
-        return Failure("not a reference")
-    parts = urlsplit(reference[1:-1])
-    resource, _, key = parts.path.lstrip("/").partition("/")
-    if not parts.netloc or not resource:
-        return Failure("reference url has empty path")
-    out: dict[str, Any] = {"name": parts.netloc, "resource": resource}
-    if key:
-        out["key"] = key
-    if parts.query:
-        out["config"] = dict(parse_qsl(parts.query))
-    if parts.fragment.isdigit():
-        out["version"] = int(parts.fragment)
-    return out
+    if not isinstance(reference, str):
+        return Failure(f"not a reference [{tostring(reference)}]")
+    found = secrets.parse(reference)
+    return Failure(found) if isinstance(found, str) else found
 
 
 @pdk("kong.vault.get")
@@ -255,7 +246,17 @@ def vault_update(state: State, options: Any) -> Any:
         if isinstance(reference, str):
             options[name] = secret(state, reference)
         elif isinstance(reference, (list, dict)):
-            entries = reference.items() if isinstance(reference, dict) else enumerate(reference)
-            found = {key: secret(state, one) for key, one in entries}
-            options[name] = found if isinstance(reference, dict) else list(found.values())
+            options[name] = _updated(state, reference, options.get(name))
     return options
+
+
+def _updated(state: State, references: Any, old: Any) -> Any:
+    """A list or map with the secrets that its references name now; the rest stays."""
+    if isinstance(references, dict):
+        held = dict(old) if isinstance(old, dict) else {}
+        return {**held, **{key: secret(state, one) for key, one in references.items()}}
+    held_list = old if isinstance(old, list) else [None] * len(references)
+    return [
+        secret(state, one) if isinstance(one, str) else kept
+        for one, kept in zip(references, held_list, strict=False)
+    ]

@@ -136,6 +136,8 @@ def get_headers(state: State, max_headers: Any = None) -> dict[str, Any]:
 @pdk("kong.request.get_raw_body")
 def get_raw_body(state: State, max_allowed_file_size: Any = None) -> bytes | Failure:
     limited = state.node.quirks.body_limit
+    if not state.node.version.sized_bodies:
+        max_allowed_file_size = None
     if limited and len(state.body) > BODY_BUFFER and max_allowed_file_size is None:
         raise LuaError(
             "bad argument to the binary packer: request body did not fit into client body buffer, "

@@ -103,6 +103,12 @@ def set_tls_verify_depth(state: State, depth: Any) -> bool:
 
 @pdk("kong.service.request.enable_buffering")
 def enable_buffering(state: State) -> None:
+    version = state.request.http_version
+    if version >= 2:
+        raise LuaError(
+            f"buffered proxying cannot currently be enabled with http/{version:g}, "
+            "please use http/1.x instead"
+        )
     state.change(SERVICE, "buffering", state.buffered, True)
     state.buffered = True
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from ...errors import EventEndedError, PhaseError
 from ...events.outcome import AFTER, ERROR, EXIT, MASKED, UNEXPECTED, place
-from ...spec.functions import FUNCTIONS
+from ...spec.functions import FUNCTIONS, LATER
 from ...spec.lua_only import LUA_ONLY
 from ...spec.phases import ANSWERING
 from ...spec.protocols import PROTOBUF
@@ -78,7 +78,16 @@ def cut_arguments(state: State, call: Callback, raw: Any) -> None:
 def unknown_function(state: State, call: Callback) -> None:
     """A callback names a function that Kong does not have."""
     known = FUNCTIONS.get(call.method)
-    if known is not None and known.enterprise:
+    here = state.node.version
+    since = here.lacks(call.method)
+    if since is not None:
+        hint = (
+            f"Kong has it from {since} on, and this one is {here.text}: do without it, or test with a "
+            "later one"
+        )
+    elif call.method in LATER:
+        hint = "this simulated Kong does not play it. Give it one with kong.functions[name] = function"
+    elif known is not None and known.enterprise:
         hint = "only Kong Enterprise has it. Give the gateway one with kong.functions[name] = function"
     elif lua := [name for name in LUA_ONLY if f"{call.method}.".startswith(f"{name}.")]:
         hint = f"{lua[0]} is in Kong's Lua code alone: {LUA_ONLY[lua[0]]}"
@@ -123,13 +132,13 @@ def _refused(method: str, phase: str) -> str:
     return f"{refusal(method, (phase,))}; there Kong throws, {_lost(phase)}"
 
 
-def _unanswered(run: Run) -> str:
+def _unanswered(state: State, run: Run) -> str:
     """What becomes of a request whose event has no answer."""
-    if run.protocol == PROTOBUF:
-        return (
-            f"Kong logs it, and {_lost(run.phase)}" if run.phase in ANSWERING else _lost(run.phase)
-        )
-    return "Kong logs it, and goes on without the plugin"
+    node = state.node
+    in_protobuf = run.protocol == PROTOBUF
+    if node.version.protobuf_fails_open if in_protobuf else node.fails_open:
+        return "Kong logs it, and goes on without the plugin"
+    return f"Kong logs it, and {_lost(run.phase)}" if run.phase in ANSWERING else _lost(run.phase)
 
 
 def stray_calls(state: State, calls: list[str]) -> None:
@@ -152,7 +161,7 @@ def no_answer(state: State, run: Run, error: Exception, seconds: float) -> None:
             run,
             "time-out",
             f"{run.plugin} did not come to an end in {run.phase} within {seconds:g} s, {last}: an "
-            f"endless loop, or a call that blocks. {_unanswered(run)}",
+            f"endless loop, or a call that blocks. {_unanswered(state, run)}",
         )
     elif isinstance(error, NoAnswer):
         _note(

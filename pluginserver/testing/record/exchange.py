@@ -48,6 +48,8 @@ class LogLine:
     :param plugin: the plugin that wrote it; None for Kong itself.
     :param phase: the phase in which it was written.
     :param time: seconds since the request began.
+    :param prefix: the plugin that the line names in Kong's log: behind MsgPack:1 the first that called the
+        function, see ``Quirks.log_prefix_by_name``; None for Kong itself.
     """
 
     level: str
@@ -55,6 +57,7 @@ class LogLine:
     plugin: str | None
     phase: str | None
     time: float
+    prefix: str | None = None
 
 
 @attrs.define

@@ -68,6 +68,10 @@ class HandlerFailure:
     text: str = ""
 
 
+def nothing() -> None:
+    """Do nothing: for whoever has nothing to do while a server is down, or is replaced."""
+
+
 class Transport(Protocol):
     """A way to a plugin server."""
 
@@ -103,10 +107,17 @@ class Transport(Protocol):
     def handler_failures(self) -> list[HandlerFailure]:
         """What went wrong in handlers since the last call, where that can be seen."""
 
-    def restart(self) -> None:
+    def restart(self, meanwhile: Callable[[], None] = nothing) -> None:
         """Stop the server and start it again.
 
+        :param meanwhile: called in between.
         :raises GatewayError: when it is not ours to restart.
+        """
+
+    def reload(self, overlap: Callable[[], None] = nothing) -> None:
+        """Begin another nginx worker, with new connections; a server that Kong started is replaced.
+
+        :param overlap: called while both servers run; events under way end on the old one.
         """
 
     def close(self) -> None:

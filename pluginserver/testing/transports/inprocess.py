@@ -30,7 +30,7 @@ from ...rpc.instances import Instances
 from ...rpc.methods import Methods
 from ...runtime.interrupts import Cancelled
 from ...runtime.requests import LATE
-from .base import HandlerFailure, Source
+from .base import HandlerFailure, Source, nothing
 from .inprocess_protobuf import InProcessCalls
 from .plugins import Collection
 from .watchdog import WATCHDOG
@@ -87,6 +87,10 @@ class InProcess:
         """The events that wait for a step; the table of methods claims them."""
         self.pinged: dict[int, Any] = {}
         """Nothing: a handler that takes long here is under the watchdog's eyes."""
+        self.restarts = 0
+        """How often the server was restarted, which ends every connection."""
+        self.down = False
+        """Whether nobody listens."""
         self._live: dict[int, _Live] = {}
         self._context = Context()
         self.protobuf: Final = InProcessCalls(self)
@@ -110,6 +114,8 @@ class InProcess:
 
     def call(self, method: Any, argument: Any) -> Any:
         """Do at once what a request over the socket would: see :meth:`.wire.RPCClient.call`."""
+        if self.down:
+            raise NoAnswer("connection refused")
         try:
             request = self.methods.read(_Nobody(), 0, method, [argument])
             if isinstance(request, Control):
@@ -154,11 +160,22 @@ class InProcess:
         out, self._failures = self._failures, []
         return out
 
-    def restart(self) -> None:
+    def restart(self, meanwhile: Callable[[], None] = nothing) -> None:
         """Forget every instance and event, as a restarted server has."""
         for event_id in list(self.waiting):
             self.abandon(event_id)
+        self.restarts += 1
+        self.down = True
+        try:
+            meanwhile()
+        finally:
+            self.down = False
+            self._begin_serving()
+
+    def reload(self, overlap: Callable[[], None] = nothing) -> None:
+        """Forget every instance, as the new server knows none; events go on to their end."""
         self._begin_serving()
+        overlap()
 
     def close(self) -> None:
         """Unwind what still waits, and drop the plugins' modules."""

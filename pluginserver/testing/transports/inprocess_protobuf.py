@@ -25,6 +25,8 @@ class Server(Protocol):
     """The plugin server in this thread."""
 
     methods: Methods
+    restarts: int
+    down: bool
 
     def advance(self, request: EventCall) -> bytes:
         """Run an event to its next callback or its end."""
@@ -61,7 +63,9 @@ class _Line:
     def __init__(self, server: Server) -> None:
         self.frames = Frames()
         self._server = server
-        self._methods = server.methods
+        if server.down:
+            raise NoAnswer("connection refused")
+        self._restarts = server.restarts
         self._caller = _Caller()
         self._codec = ProtoBuf(server.methods)
         self._context = Context()
@@ -71,7 +75,7 @@ class _Line:
 
         :raises NoAnswer: when the server closes the connection, was restarted, or does not end in time.
         """
-        if self._server.methods is not self._methods:
+        if self._server.restarts != self._restarts:
             raise NoAnswer("closed")
         self._codec.feed(frame(content))
         try:

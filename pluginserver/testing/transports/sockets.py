@@ -20,7 +20,7 @@ from typing import Any, Final
 from ...server import PluginServer
 from ...spec.protocols import MSGPACK
 from ..kong.quirks import Quirks
-from .base import GatewayError, HandlerFailure, Source
+from .base import GatewayError, HandlerFailure, Source, nothing
 from .plugins import Collection
 from .protobuf import ProtoBufClient
 from .wire import ClientConnection, NoAnswer, RPCClient
@@ -89,12 +89,21 @@ class Socket:
         """Nothing: what goes on inside the server is not seen from here."""
         return []
 
-    def restart(self) -> None:
+    def restart(self, _meanwhile: Callable[[], None] = nothing) -> None:
         """Refused: the server is not ours.
 
         :raises GatewayError: always.
         """
         raise GatewayError(f"the plugin server at {self.path} is not ours to restart")
+
+    def reload(self, overlap: Callable[[], None] = nothing) -> None:
+        """Begin another nginx worker; the server, which Kong did not start, stays."""
+        self._drop_idle()
+        overlap()
+
+    def _drop_idle(self) -> None:
+        self._client.close()
+        self._protobuf.pool.close()
 
     def close(self) -> None:
         """Close the connections."""
@@ -175,10 +184,25 @@ class Command(Socket):
             process.kill()
             return process.wait()
 
-    def restart(self) -> None:
+    def restart(self, meanwhile: Callable[[], None] = nothing) -> None:
         """Stop the process and start it again."""
         self.stop()
-        self.start()
+        try:
+            meanwhile()
+        finally:
+            self.start()
+
+    def reload(self, overlap: Callable[[], None] = nothing) -> None:
+        """Start another process, and stop the first one."""
+        old, self._process = self._process, None
+        try:
+            self.start()
+            self._drop_idle()
+            overlap()
+        finally:
+            new, self._process = self._process, old
+            self.stop()
+            self._process = new
 
     def close(self) -> None:
         """Close the connections and stop the process."""
@@ -251,10 +275,13 @@ class Embedded(Socket):
             self._stuck |= error.timed_out
             raise
 
-    def restart(self) -> None:
+    def restart(self, meanwhile: Callable[[], None] = nothing) -> None:
         """Stop the server and start it again."""
         self._host.stop()
-        self._host.start()
+        try:
+            meanwhile()
+        finally:
+            self._host.start()
 
     def close(self) -> None:
         """Close the connections, and forget the plugins; a server with a stuck handler is stopped."""

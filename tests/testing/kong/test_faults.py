@@ -53,7 +53,7 @@ def test_a_function_that_throws(kong: Gateway) -> None:
     fault = kong.faults.throw("kong.request.get_header", "out of luck")
     response = kong.get("/")
     assert response.status == 500
-    assert response.json() == {"message": "An unexpected error occurred"}
+    assert response.json()["message"] == "An unexpected error occurred"
     assert ends(kong) == ["throw", "ret"]
     assert fault.hits == 1
     assert kong.exchange.logs[0].message == "out of luck"

@@ -133,7 +133,7 @@ def test_every_function_throws_where_kong_does_not_offer_it(name: str, phase: st
 )
 def test_what_functions_return(name: str, args: tuple[Any, ...], result: Any) -> None:
     kong = Gateway(Scripted())
-    kong.vault["env/x"] = "secret"
+    kong.secrets["env/x"] = "secret"
     assert call(a_state(gateway=kong), name, *args) == result
 
 
@@ -739,7 +739,7 @@ def test_the_node() -> None:
 
 def test_references() -> None:
     kong = Gateway(Scripted())
-    kong.vault = {"env/a": "A", "env/b/key": "B"}
+    kong.secrets = {"env/a": "A", "env/b/key": "B"}
     state = a_state(gateway=kong)
     assert call(state, "vault.parse_reference", "{vault://env/cert/key?prefix=SSL_#1}") == {
         "name": "env", "resource": "cert", "key": "key", "config": {"prefix": "SSL_"}, "version": 1,

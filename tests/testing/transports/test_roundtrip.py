@@ -67,7 +67,7 @@ def kong(request: pytest.FixtureRequest, protocol: str) -> Iterator[Gateway]:
     with Gateway(request.param, timeout=20.0, protocol=protocol) as gateway:
         gateway.plugin(Plugin)
         gateway.trusted_ips = ["10.0.0.0/8"]
-        gateway.vault["env/token"] = "s3cret"
+        gateway.secrets["env/token"] = "s3cret"
         gateway.shared["seen"] = {"n": 1.0, "empty": {}, "list": [1, 2]}
         gateway.consumer("bob", custom_id="b1", id="11111111-2222-4333-8444-555555555555")
         service = gateway.service("backend", path="/s")
