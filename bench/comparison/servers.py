@@ -181,7 +181,7 @@ class Go(Server):
 def our_help() -> frozenset[str]:
     """The flags that this version of the server has."""
     shown = subprocess.run(
-        [sys.executable, "-m", "pluginserver", "--help"],
+        [sys.executable, "-m", "pluginserver", "--help-all"],
         capture_output=True,
         text=True,
         check=True,

@@ -138,10 +138,15 @@ def test_the_cpu_of_a_server_is_that_of_its_process(tmp_path: Path) -> None:
     assert 0.05 < used < 60
 
 
+BOTH = ("MsgPack:1", "ProtoBuf:1")
+
+
 def test_what_is_not_there_is_named_with_the_reason(tmp_path: Path) -> None:
     assert Ours("x", flags=("-no-such-flag", "1")).missing() == "this version has no -no-such-flag"
     assert Ours("x", flags=("-log-level", "error")).missing() is None
     everything = {server.name: server for server in servers(Settings(tmp_path))}
+    ours = [server for server in everything.values() if isinstance(server, Ours)]
+    assert [(server.missing(), server.protocols) for server in ours] == [(None, BOTH)] * 3
     assert everything["go-pluginserver"].missing() == "no --go and --go-plugins were given"
     assert isinstance(everything["kong-pdk JavaScript"], JavaScript)
     assert everything["kong-pdk JavaScript"].missing()
