@@ -115,20 +115,28 @@ class StepReader(Generic[C]):
                 if len(ready) > 1 or ready[0][0] == self._wakeup:
                     os.eventfd_read(self._wakeup)
                 if len(ready) > 1 or ready[0][0] != self._wakeup:
-                    request = connection.receive_step(task, self._receiver)
+                    request = self._receive(task, connection)
                     if request is None:
                         break
         finally:
             self.waiting = False
             if request is None:
                 self._pool.give_back(connection)
-        if request is None:
-            return None
-        connection.leave()
-        request.since = monotonic()
-        self._pool.in_flight[request] = None
-        if self._pool.dozing:
+        if request is not None and self._pool.dozing:
             self._pool.wake_clock()
+        return request
+
+    def _receive(self, task: Task, connection: Connection[C]) -> Request[C] | None:
+        """Read what has arrived; the step is in flight before anybody could think that all is quiet."""
+        self._pool.stepping.append(None)
+        try:
+            request = connection.receive_step(task, self._receiver)
+            if request is not None:
+                request.since = monotonic()
+                self._pool.in_flight[request] = None
+                connection.leave()
+        finally:
+            self._pool.stepping.pop()
         return request
 
     def close(self) -> None:

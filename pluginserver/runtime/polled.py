@@ -41,6 +41,8 @@ class Polled(Generic[C]):
         self.renew_wakeup()
         self.in_flight: dict[Request[C], None] = {}
         """The requests that are not in the leader's hands."""
+        self.stepping: list[None] = []
+        """One for each worker that reads a step: ``append`` and ``pop`` are atomic."""
         self.dozing = False
         """Whether the clock sleeps until something happens, or is about to."""
         self.alarm: queue.SimpleQueue[None] = queue.SimpleQueue()

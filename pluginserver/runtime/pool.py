@@ -58,6 +58,9 @@ to read a request                                it is put into ``resumed``
 a connection lent   who claims it: its task's    ``list.pop`` is the claim  nobody else
 to a task's owner   owner to wait, clock, leader
                     and owner to give it back
+stepping            owner: add, pop              stored before a step is    who asks whether all is
+                                                 claimed, popped after it   quiet
+                                                 is in flight
 reader, waiting     owner: before it waits       none: stored before        who recalls the connection,
                                                  the inbox and ``moving``   or posts, *after* that
                                                  are looked at
@@ -370,7 +373,8 @@ class ThreadPool(Lending[C]):
 
         :param now: seconds on the monotonic clock.
         """
-        if self.in_flight or self.active:
+        # In this order: a step that a worker reads is in flight before it is none that is read.
+        if self.stepping or self.in_flight or self.active:
             return False
         return not self.connections or all(
             now - task.since > FORGOTTEN and not task.patient

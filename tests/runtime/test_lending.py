@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from support.client import TIMEOUT, Client
 from support.plugins import asks, eventually, gated, plugin
 
 from pluginserver import PluginServer
+from pluginserver.rpc.messagepack import MessagePack
 from pluginserver.runtime import syscalls
 from pluginserver.runtime.connection import Connection
 from pluginserver.runtime.pool import ThreadPool
@@ -143,6 +145,24 @@ def test_an_event_is_cancelled_while_its_thread_waits_on_the_connection(
     eventually(lambda: not lent(server))
     client.request("plugin.Step", {"EventId": event})
     assert f"No running event {event}" in client.response()[2]
+
+
+def test_a_server_is_not_quiet_while_a_step_is_read(
+    server: PluginServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is claimed then, so nothing waits for it, and it does not run yet."""
+    read: list[bool] = []
+    step = MessagePack.step
+
+    def reading(codec: MessagePack, peer: Any, data: bytes, task: Any) -> Any:
+        request = step(codec, peer, data, task)
+        eventually(lambda: not server._pool.active)
+        read.append(server._pool.quiet(time.monotonic()))
+        return request
+
+    monkeypatch.setattr(MessagePack, "step", reading)
+    client.play(client.start("p"))
+    assert read == [False] * 3
 
 
 def test_without_a_descriptor_to_wait_with_the_leader_reads(
