@@ -92,7 +92,8 @@ def machine(commands: Path, plugins: Path, prefix: Path) -> Machine:
 def lines_of_the_guide() -> str:
     """Those that the guide says go on to work, and the plugins that they were for."""
     found = re.search(
-        r"These lines in ``kong\.conf`` go on to work::\n\n((?:    .*\n)+)", GUIDE.read_text()
+        r"These lines in ``kong\.conf`` go on to work:\n\n\.\. code-block:: \w+\n\n((?:    .*\n)+)",
+        GUIDE.read_text(),
     )
     assert found is not None
     return f"plugins = {', '.join(NAMES)}\n" + re.sub("(?m)^ +", "", found[1])

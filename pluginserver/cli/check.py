@@ -22,7 +22,7 @@ from ..deploy.dumps import stale
 from ..deploy.settings import version
 from ..errors import PluginError
 from ..plugins.discovery import named
-from ..plugins.judge import Finding, judge, judge_broken, judge_passed_over
+from ..plugins.judge import Finding, judge, judge_broken, judge_passed_over, suits_protobuf
 from ..plugins.registry import Plugins
 from .dump import Stdout, no_plugin
 from .loaded import tell_both_installed
@@ -84,6 +84,7 @@ def _command(
             for plugin in plugins.all():
                 found += judge(plugin, kong, given["env"])
             tell_both_installed(plugins.all())
+            suited = [one.name for one in plugins.all() if suits_protobuf(one)]
             found += judge_passed_over(plugins.passed_over.values())
             for dump in dumps:
                 found += [
@@ -94,8 +95,20 @@ def _command(
         if not found and not plugins.all():
             raise no_plugin(plugins, *sources)
         stdout.write(os.fsencode("".join(f"{line}\n" for line in FORMATS[given["form"]](found))))
+    _recommend(suited)
     levels = {"error", "warning"} if given["strict"] else {"error"}
     return int(not plugins.all() or any(one.level in levels for one in found))
+
+
+def _recommend(names: Sequence[str]) -> None:
+    """Advise ProtoBuf:1, on standard error: it is no finding."""
+    if names:
+        click.echo(
+            f"{', '.join(names)}: every call that was found works in ProtoBuf:1, where no request passes"
+            " without the plugin while its server is away: say protocol = 'protobuf' in the module, or"
+            " 'msgpack' to stay with MsgPack:1",
+            err=True,
+        )
 
 
 def _text(found: list[Finding]) -> Iterator[str]:

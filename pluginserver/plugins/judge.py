@@ -24,8 +24,9 @@ import attrs
 from ..compat.recognition import names_kong_pdk
 from ..errors import PluginError
 from ..logs import get_logger
-from ..spec import remarks
+from ..spec import protobuf, remarks
 from ..spec.functions import FUNCTIONS, LATER
+from ..spec.protocols import MSGPACK, PROTOBUF
 from ..spec.refusals import refusal
 from .class_findings import Told, class_findings
 from .loader import main_file
@@ -86,7 +87,7 @@ def judge(
         trees = dict([written])
     found = _findings(_of_plugin(plugin, trees[main], kong), main)
     theirs = plugin.lua_style is not None
-    look = Look(plugin.has_fields, theirs, kong, passed, at_load)
+    look = Look(plugin.has_fields, theirs, kong, passed, at_load, plugin.protocol)
     return _in_order([*found, *_of_sources(trees, look)])
 
 
@@ -118,6 +119,17 @@ def judge_passed_over(passed: Iterable[NotAPluginError]) -> list[Finding]:
     ]
 
 
+def suits_protobuf(plugin: Plugin) -> bool:
+    """Whether a plugin says nothing of its protocol, and makes no call that ProtoBuf:1 is seen to lack."""
+    path = plugin.source
+    if plugin.lua_style is not None or not isinstance(path, Path):
+        return False
+    trees = [parsed(file) for file in source_files(path)]
+    names = {_resolved(use)[0] for tree in trees for use in uses(tree)}
+    said = "protocol" in lines_of_names(parsed(main_file(path)))
+    return not said and not any(name in FUNCTIONS and _lacks(name) for name in names)
+
+
 def judge_loaded(plugin: Plugin) -> list[Finding]:
     """What is doubtful about a plugin that was loaded where it runs: see :func:`judge`."""
     return judge(plugin, passed=os.environ, at_load=True)
@@ -139,6 +151,7 @@ class Look:
     :param kong: see :func:`judge`.
     :param passed: see :func:`judge`.
     :param at_load: see :func:`judge`.
+    :param protocol: what Kong is told to speak with it.
     """
 
     has_fields: bool
@@ -146,6 +159,7 @@ class Look:
     kong: Version | None
     passed: Collection[str]
     at_load: bool
+    protocol: str = MSGPACK
 
 
 def _of_sources(trees: dict[Path, ast.Module], look: Look) -> list[Finding]:
@@ -157,7 +171,7 @@ def _of_sources(trees: dict[Path, ast.Module], look: Look) -> list[Finding]:
         if cls is not None:
             told += class_findings(cls, look.has_fields or look.theirs)
         if not look.theirs:
-            told += _of_uses(uses(tree), look.kong)
+            told += _of_uses(uses(tree), look)
         told += _of_environment(tree, look.passed, look.at_load)
         found += _findings(told, file)
     return found
@@ -189,7 +203,13 @@ def _of_plugin(plugin: Plugin, tree: ast.Module | None, kong: Version | None) ->
         yield at, "kong", needed
 
 
-def _of_uses(found: list[Use], kong: Version | None) -> Iterator[Told]:
+def _lacks(name: str) -> bool:
+    """Whether a function cannot be had in ProtoBuf:1."""
+    return name not in protobuf.FUNCTIONS and name not in protobuf.BUILT
+
+
+def _of_uses(found: list[Use], look: Look) -> Iterator[Told]:
+    kong = look.kong
     for use in found:
         name, missing = _resolved(use)
         if missing is not None:
@@ -201,6 +221,8 @@ def _of_uses(found: list[Use], kong: Version | None) -> Iterator[Told]:
             yield use.line, "kong", f"{name} is in Kong from {since} on: do without it before that"
         if function is None:
             continue
+        if look.protocol == PROTOBUF and not function.unusable and _lacks(name):
+            yield use.line, "protocol", protobuf.missing(name)
         wrong = use.phases - function.phases
         if function.unusable or wrong:
             rule = "pdk" if function.unusable else "phase"

@@ -4,7 +4,7 @@ Made from the service that Kong ships (``kong/include/kong/pluginsocket.proto``)
 
 Rules kept here:
 
-* tables, and nothing else: who encodes is :mod:`pluginserver.rpc.protobuf`;
+* tables, and what is said of them: who encodes is :mod:`pluginserver.rpc.protobuf`;
 * the messages of ``google.protobuf`` stand under their short names: ``Value``, ``Struct``, ``ListValue``,
   ``Empty``; the messages within messages under names of their own.  No name is ever sent.
 """
@@ -193,3 +193,29 @@ def _callbacks() -> Iterator[tuple[str, Callback]]:
 
 FUNCTIONS: Final[Mapping[str, Callback]] = MappingProxyType(dict(_callbacks()))
 """The PDK functions that ProtoBuf:1 has, by their full names; Kong knows no other."""
+
+BUILT: Final = frozenset(
+    {
+        "kong.log",
+        "kong.log.deprecation",
+        "kong.log.emerg",
+        "kong.log.inspect",
+        "kong.plugin.get_id",
+        "kong.request.get_body",
+        "kong.request.get_forwarded_path",
+        "kong.request.get_forwarded_prefix",
+        "kong.request.get_raw_path",
+        "kong.request.get_start_time",
+        "kong.response.error",
+        "kong.service.request.clear_query_arg",
+        "kong.service.request.set_body",
+        "kong.service.response.get_body",
+        "kong.vault.is_reference",
+    }
+)
+"""Further PDK functions that can be had in ProtoBuf:1, since they can be built from :data:`FUNCTIONS`."""
+
+
+def missing(name: str) -> str:
+    """The sentence for a function that cannot be had."""
+    return f"Kong's ProtoBuf:1 has no {name}: serve this plugin with protocol = 'msgpack'"

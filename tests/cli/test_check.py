@@ -11,7 +11,7 @@ from support.commands import MODULE, run
 from support.paths import EXAMPLES
 
 GOOD = """
-version, priority = "1.0.0", 1
+version, priority, protocol = "1.0.0", 1, "msgpack"
 class Plugin:
     def access(self, kong): pass
 """
@@ -32,7 +32,27 @@ def plugins(tmp_path: Path) -> Path:
 
 def test_the_examples_have_nothing_to_be_said_of() -> None:
     done = check(EXAMPLES, "-strict", "-kong", "3.9")
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert (done.returncode, done.stdout) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("head", "call", "told"),
+    [
+        ("", "request.get_raw_path()", True),
+        ("", "vault.get('{vault://env/x}')", False),
+        ("protocol = 'msgpack'", "request.get_raw_path()", False),
+        ("protocol = 'protobuf'", "request.get_raw_path()", False),
+    ],
+)
+def test_the_safer_protocol_is_recommended_where_it_would_do(
+    tmp_path: Path, head: str, call: str, told: bool
+) -> None:
+    source = GOOD.replace(', protocol = "1.0.0", 1, "msgpack"', f' = "1.0.0", 1\n{head}')
+    (tmp_path / "p.py").write_text(source.replace("pass", f"kong.{call}"))
+    done = check(tmp_path, "p.py", "-strict")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (b"p: every call that was found works in ProtoBuf:1" in done.stderr) is told
+    assert done.stderr.count(b"\n") == told
 
 
 def test_a_place_is_on_one_line(plugins: Path) -> None:

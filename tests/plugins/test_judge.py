@@ -28,7 +28,7 @@ def judged(tmp_path: Path) -> Iterator[Judge]:
     """Judges a plugin whose source begins with :data:`HEAD`, which has four lines."""
     made: list[Plugins] = []
 
-    def of(source: str, head: str = HEAD, **wanted: object) -> list[Finding]:
+    def of(source: str, head: str = HEAD, advice: bool = False, **wanted: object) -> list[Finding]:
         path = tmp_path / f"p{len(made)}.py"
         path.write_text(head + source)
         made.append(Plugins([path], entry_points=False))
@@ -357,3 +357,15 @@ def test_what_cannot_be_loaded_is_looked_at_too(tmp_path: Path) -> None:
     told = [(one.level, one.rule, one.line) for one in found]
     assert told == [("error", "load", 5), ("warning", "phase", 7), ("warning", "pdk", 8)]
     plugins.close()
+
+
+ASKS = "class Plugin:\n    def access(self, kong): kong.{}\n"
+
+
+def test_a_function_that_the_protocol_lacks_is_named(judged: Judge) -> None:
+    (found,) = judged("protocol = 'protobuf'\n" + ASKS.format("node.get_hostname()"))
+    assert (found.level, found.rule, found.line) == ("warning", "protocol", 7)
+    assert found.text == (
+        "Kong's ProtoBuf:1 has no kong.node.get_hostname: serve this plugin with protocol = 'msgpack'"
+    )
+    assert not judged("protocol = 'protobuf'\n" + ASKS.format("request.get_body()"))

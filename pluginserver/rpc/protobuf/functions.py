@@ -24,6 +24,7 @@ from ...spec import arguments
 from ...spec.error_pages import UTF8, accepted, page
 from ...spec.multimap import Headers
 from ...spec.phases import ANSWERING
+from ...spec.protobuf import missing
 from ...spec.secrets import is_reference
 from .asks import Args, Ask, Begin, Given, at, then
 from .bodies import get_body, get_response_body, set_body
@@ -38,8 +39,6 @@ MAX_LIMIT: Final = 1000
 UNEXPECTED: Final = json_text({"message": "An unexpected error occurred"})
 """The body of a response that closes a request."""
 
-_MISSING: Final = "Kong's ProtoBuf:1 has no {}: serve this plugin with protocol = 'msgpack'"
-
 
 def ask(name: str, args: Args = ()) -> Ask | Given:
     """What is sent for a call, or what it gives at once.
@@ -50,7 +49,7 @@ def ask(name: str, args: Args = ()) -> Ask | Given:
     """
     begin = _CALLS.get(name)
     if begin is None:
-        raise PDKError(_MISSING.format(name))
+        raise PDKError(missing(name))
     return begin(args)
 
 
@@ -269,6 +268,3 @@ _CALLS: Final[dict[str, Callable[[Args], Ask | Given]]] = {
     "kong.vault.is_reference": _is_reference,
 }
 """Every function that can be had."""
-
-BUILT: Final = frozenset(_CALLS) - frozenset(PLAIN)
-"""Those of them that Kong does not have here."""

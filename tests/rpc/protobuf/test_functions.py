@@ -13,7 +13,8 @@ from support.plugins import plugin
 from support.protobuf import Client
 
 from pluginserver import Kong, PDKError, PluginServer, kong
-from pluginserver.rpc.protobuf.functions import BUILT, ask
+from pluginserver.rpc.protobuf.asks import Ask, Given
+from pluginserver.rpc.protobuf.functions import ask
 from pluginserver.rpc.protobuf.messages import encode
 from pluginserver.spec.entities import (
     Consumer,
@@ -26,6 +27,7 @@ from pluginserver.spec.entities import (
 )
 from pluginserver.spec.functions import FUNCTIONS
 from pluginserver.spec.multimap import Headers, Query
+from pluginserver.spec.protobuf import BUILT
 from pluginserver.spec.protobuf import FUNCTIONS as HERE
 
 UUID = "3f2b4c5d-0000-4000-8000-00000000000a"
@@ -376,6 +378,13 @@ def test_what_is_not_there_is_said_before_anything_is_sent(name: str) -> None:
     assert str(raised.value) == (
         f"Kong's ProtoBuf:1 has no {name}: serve this plugin with protocol = 'msgpack'"
     )
+
+
+@pytest.mark.parametrize("name", sorted(BUILT))
+def test_what_is_said_to_be_built_can_be_had(name: str) -> None:
+    assert name not in HERE
+    args = ({}, "application/json") if name == "kong.service.request.set_body" else ("x",)
+    assert isinstance(ask(name, args), (Ask, Given))
 
 
 def test_what_kong_would_misunderstand_is_refused(prefix: Path) -> None:
