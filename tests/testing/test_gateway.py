@@ -309,6 +309,11 @@ def test_the_path_that_the_service_gets(
         ("/s/", "/f/", False, "/f/req", "/s/f/req", "/s/f/req"),
         ("/s/", "/t/", True, "/t/req", "/s/req", "/s/req"),
         (None, "/t", True, "/t/req", "/req", "/req"),
+        ("/s", "/t", True, "/t/req", "/s/req", "/s/req"),
+        ("/s", "/", True, "/req", "/s/req", "/sreq"),
+        ("/s/", "/", True, "/", "/s/", "/s/"),
+        ("/s/", "/", False, "/", "/s/", "/s/"),
+        ("/s", "/", False, "/", "/s", "/s"),
     ],
 )
 def test_both_ways_of_handling_paths(

@@ -272,16 +272,17 @@ def upstream_path(
     :param prefix: the part of the request's path that matched the route.
     :param strip: whether that part is taken off.
     :param path: the request's path as sent.
-    :param handling: ``"v0"`` puts one slash between the service's path and the rest, ``"v1"`` puts none.
+    :param handling: ``"v0"`` has one slash between the service's path and the rest, ``"v1"`` what there is;
+        as Kong 3.9, ``get_upstream_uri_v0`` and what stands beside it in ``kong/router/traditional.lua``.
     """
-    stripped = path[len(prefix) :] if strip and prefix and path.startswith(prefix) else path
+    matched = strip and prefix and path.startswith(prefix)
+    stripped = path[len(prefix or "") if matched else 1 :]
     rest = stripped.removeprefix("/")
     if handling == "v1":
-        return base + rest
-    slash = path.endswith("/") and path != "/"
+        return base + (rest if base.endswith("/") else stripped)
     if base.endswith("/"):
-        return base + rest if rest or slash or base == "/" else base[:-1]
-    return f"{base}/{rest}" if rest or slash else base
+        return base + rest if rest or path.endswith("/") or base == "/" else base[:-1]
+    return f"{base}/{rest}" if rest or (path.endswith("/") and path != "/") else base
 
 
 def normalize(path: str) -> str:
