@@ -2,8 +2,9 @@
 
 Rules kept here, as Kong has them:
 
-* a connection is routed by its port, its addresses and the name that TLS asks for; without a route for
-  streams on the gateway it goes to the service of the first route;
+* a connection is routed by its port, its addresses and the name that TLS asks for; where a gateway has no
+  route for streams at all, it goes to the service of the first route, which spares tests one (Kong finds
+  none);
 * every plugin that applies gets ``preread`` until one ends the connection, and all of them get ``log``;
 * what is said over the connection no plugin sees: there are no bytes here.
 """
