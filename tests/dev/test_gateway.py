@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.devgateway import HELLO, TIMEOUT, dev, wait_at
+from support.http_server import serving
 
 from pluginserver.dev import settings
 from pluginserver.dev.http import origin_form
@@ -60,13 +61,8 @@ class Upstream(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def upstream() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Upstream) as url:
+        yield url
 
 
 def test_a_request_runs_through_the_plugins_to_the_echo(plugins: Path) -> None:

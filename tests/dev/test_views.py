@@ -6,7 +6,6 @@ import http.server
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.devgateway import HELLO, Dev, dev
+from support.http_server import serving
 
 import pluginserver
 from pluginserver.dev import fields
@@ -77,12 +77,8 @@ class Mirror(http.server.BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def mirror() -> Iterator[str]:
     Mirror.seen = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(Mirror) as url:
+        yield url
 
 
 @pytest.mark.skipif(

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from support.http_server import serving
 from support.scripted import Scripted
 
 from pluginserver.testing import FakeUpstream, Gateway
@@ -35,12 +36,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/base"
-        server.shutdown()
-        thread.join()
+    with serving(Handler) as url:
+        yield f"{url}/base"
 
 
 def test_a_real_server(url: str) -> None:
