@@ -122,7 +122,7 @@ def _json(found: list[Finding]) -> Iterator[str]:
             {
                 "level": one.level,
                 "rule": one.rule,
-                "file": _shown(one.file),
+                "file": logs.from_here(one.file),
                 "line": one.line,
                 "text": one.text,
             }
@@ -134,7 +134,7 @@ def _json(found: list[Finding]) -> Iterator[str]:
 
 def _github(found: list[Finding]) -> Iterator[str]:
     for one in found:
-        place = f"file={_escaped(_shown(one.file), True)},line={one.line},title={one.rule}"
+        place = f"file={_escaped(logs.from_here(one.file), True)},line={one.line},title={one.rule}"
         yield f"::{one.level} {place}::{_escaped(one.text)}"
 
 
@@ -147,12 +147,7 @@ FORMATS: Final[dict[str, Callable[[list[Finding]], Iterator[str]]]] = {
 
 
 def _place(one: Finding) -> str:
-    return f"{_shown(one.file)}:{one.line}"
-
-
-def _shown(file: Path) -> str:
-    here = Path.cwd()
-    return str(file.relative_to(here) if file.is_relative_to(here) else file)
+    return f"{logs.from_here(one.file)}:{one.line}"
 
 
 def _escaped(text: str, is_property: bool = False) -> str:

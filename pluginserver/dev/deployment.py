@@ -20,6 +20,7 @@ from uuid import UUID, uuid5
 
 import attrs
 
+from ..logs import from_here
 from ..plugins.registry import Plugin, Plugins
 from ..spec.validators import fault
 from ..testing import Gateway
@@ -162,7 +163,7 @@ class Deployment:
                     file.name,
                     entry.binding is not None,
                     entry.error if broken is None else f"{broken}{_KEPT}",
-                    _shown(file),
+                    from_here(file),
                     plugin.round_trips == "plain",
                     shown_fields(plugin, self._settings, self._file),
                 )
@@ -253,12 +254,6 @@ class Deployment:
         if binding is not None:
             self._gateway.bindings = [one for one in self._gateway.bindings if one is not binding]
             self._gateway.unbind(binding)
-
-
-def _shown(path: Path) -> str:
-    """A path, from the current directory on when it is in it."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _refusal(plugin: Plugin, config: dict[str, Any]) -> str | None:

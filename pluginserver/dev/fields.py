@@ -9,18 +9,21 @@ Rules kept here:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from ..plugins.registry import Plugin
+from ..spec.secrets import Mask
 from ..testing.kong.configuration import config_record
 from .settings import Settings
 
 HIDDEN: Final = "••••••"
 """What is shown of an encrypted value."""
+
+_MASK: Final = Mask(HIDDEN, ("encrypted",), references=True)
 
 
 @attrs.frozen
@@ -66,24 +69,4 @@ def _fields(plugin: Plugin, settings: Settings, file: Path | None) -> Iterator[S
             origin = f"{file.name if file else 'the settings'}, plugins.{plugin.name}"
         else:
             origin = "default" if "default" in kind else "not set"
-        yield ShownField(name, kind.get("type", ""), _masked(value, kind), origin, given)
-
-
-def _masked(value: Any, kind: Mapping[str, Any]) -> Any:
-    """A value without what its schema has encrypted."""
-    if value is None:
-        return None
-    if kind.get("encrypted") and not _is_reference(value):
-        return HIDDEN
-    if kind.get("type") == "record" and isinstance(value, Mapping):
-        inner = {name: one for part in kind.get("fields", []) for name, one in part.items()}
-        return {name: _masked(one, inner.get(name, {})) for name, one in value.items()}
-    if kind.get("type") in ("array", "set") and isinstance(value, (list, tuple)):
-        return [_masked(one, kind.get("elements", {})) for one in value]
-    if kind.get("type") == "map" and isinstance(value, Mapping):
-        return {name: _masked(one, kind.get("values", {})) for name, one in value.items()}
-    return value
-
-
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith("{vault://") and value.endswith("}")
+        yield ShownField(name, kind.get("type", ""), _MASK.over(kind, value), origin, given)

@@ -26,7 +26,6 @@ from ..spec.multimap import same
 from ..spec.protocols import PROTOBUF
 from ..testing import Exchange, Headers, Run
 from ..testing.record.exchange import Callback
-from ..testing.record.timeline import outcome
 
 CALLS: Final = 1000
 """Calls of a request that are played again at the most."""
@@ -50,7 +49,7 @@ def spared(exchange: Exchange, plain: Collection[str] = ()) -> int | None:
 
 
 def _spared_in(run: Run, headers: Headers) -> int:
-    calls = [call for call in list(run.callbacks) if outcome(call) in ("answer", "step error")]
+    calls = [call for call in list(run.callbacks) if call.outcome in ("answer", "step error")]
     if len(calls) < 2:
         return 0
     habits = Habits()

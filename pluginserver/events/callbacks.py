@@ -89,8 +89,7 @@ def _event(method: str) -> Event:
     """The event whose handler calls, if it may call this function now."""
     runner = getcurrent()
     if type(runner) is not Runner:
-        error = _outside(method)
-        raise tell_outside(error) if _in_own_thread() else error
+        raise _outside(method)
     if COLLECTION.thread and in_collection():
         raise _in_finaliser(method)
     event = runner.event
@@ -112,23 +111,21 @@ def _in_own_greenlet() -> bool:
     return False
 
 
-def _in_own_thread() -> bool:
-    return not _in_own_greenlet() and threading.current_thread() is not threading.main_thread()
-
-
 def _outside(method: str) -> OutsideEventError:
     if _in_own_greenlet():
         return OutsideEventError(
             f"{method} was called in a greenlet that the plugin made itself: "
             "call it in the handler's own greenlet"
         )
-    if threading.current_thread() is threading.main_thread():
-        where = "while no event runs"
-    else:
-        where = f"in the thread {threading.current_thread().name!r}, which runs no event"
+    thread = threading.current_thread()
+    in_own_thread = thread is not threading.main_thread()
+    where = "while no event runs"
+    if in_own_thread:
+        where = f"in the thread {thread.name!r}, which runs no event"
     at = called_at()
     place = f" ({at})" if at else ""
-    return OutsideEventError(f"{method} was called {where}: call it in a phase handler{place}")
+    error = OutsideEventError(f"{method} was called {where}: call it in a phase handler{place}")
+    return tell_outside(error) if in_own_thread else error
 
 
 def _in_finaliser(method: str) -> OutsideEventError:

@@ -14,7 +14,7 @@ from typing import Any
 
 from .digest import ErrorDigest, Repeats, Seldom
 from .logger import Logger, configure, flush, get_logger
-from .places import called_at, is_librarys, is_own, place_of, raised_at
+from .places import called_at, from_here, is_librarys, is_own, of_this_package, place_of, raised_at
 from .render import FORMATS, LEVELS, MAX_FRAMES, MAX_LINE, Format, fold, one_line
 from .writer import BACKLOG, WRITER, release_held, release_locks
 
@@ -36,9 +36,11 @@ __all__ = (
     "configure",
     "flush",
     "fold",
+    "from_here",
     "get_logger",
     "is_librarys",
     "is_own",
+    "of_this_package",
     "one_line",
     "place_of",
     "raised_at",

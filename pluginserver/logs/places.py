@@ -14,6 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -41,6 +42,17 @@ def is_librarys(file: str) -> bool:
     if file.startswith(("<", _STDLIB)):
         return True
     return any(f"{os.sep}{name}{os.sep}" in file for name in _INSTALLED)
+
+
+def of_this_package(file: str) -> bool:
+    """Whether a file is one of this package's."""
+    return file.startswith(_OURS)
+
+
+def from_here(path: Path) -> str:
+    """A path as people are told it: from the current directory on when it is in that."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def place_of(error: BaseException) -> Place | None:
@@ -74,7 +86,9 @@ def _raised(error: BaseException) -> Iterator[tuple[FrameType, int]]:
 
 def _own(frames: Iterable[tuple[FrameType, int]]) -> Place | None:
     return _deepest(
-        (frame, line) for frame, line in frames if not _is_ours(frame) and _is_plugins(frame)
+        (frame, line)
+        for frame, line in frames
+        if not of_this_package(frame.f_code.co_filename) and _is_plugins(frame)
     )
 
 
@@ -83,10 +97,6 @@ def _deepest(frames: Iterable[tuple[FrameType, int]]) -> Place | None:
     for frame, line in frames:
         found = frame.f_code.co_filename, line
     return found
-
-
-def _is_ours(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_OURS)
 
 
 def _is_plugins(frame: FrameType) -> bool:

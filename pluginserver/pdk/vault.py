@@ -93,7 +93,7 @@ class Secret:
         ttl: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if reference is None and value is not None and is_reference(value):
+        if reference is None and is_reference(value):
             value, reference = None, value
         self.reference = reference
         self.ttl = ttl

@@ -77,7 +77,7 @@ def judge(
     """
     path = plugin.source
     if isinstance(path, Path):
-        trees = {file: parsed(file) for file in source_files(path)}
+        trees = _trees(path)
         main = main_file(path)
     else:
         written = source_of_class(plugin.cls)
@@ -105,7 +105,7 @@ def judge_broken(
     :param passed: see :func:`judge`.
     """
     file, line = error.place or place_of_failure(path, str(error), error.__cause__)
-    trees = {file: parsed(file) for file in source_files(path)}
+    trees = _trees(path)
     found = _of_sources(trees, Look(True, names_kong_pdk(path), kong, passed, False))
     return [Finding("error", "load", str(error), Path(file), line), *_in_order(found)]
 
@@ -124,10 +124,11 @@ def suits_protobuf(plugin: Plugin) -> bool:
     path = plugin.source
     if plugin.lua_style is not None or not isinstance(path, Path):
         return False
-    trees = [parsed(file) for file in source_files(path)]
-    names = {_resolved(use)[0] for tree in trees for use in uses(tree)}
-    said = "protocol" in lines_of_names(parsed(main_file(path)))
-    return not said and not any(name in FUNCTIONS and _lacks(name) for name in names)
+    trees = _trees(path)
+    if "protocol" in lines_of_names(trees[main_file(path)]):
+        return False
+    names = {_resolved(use)[0] for tree in trees.values() for use in uses(tree)}
+    return not any(name in FUNCTIONS and _lacks(name) for name in names)
 
 
 def judge_loaded(plugin: Plugin) -> list[Finding]:
@@ -140,6 +141,11 @@ def tell(plugin: Plugin) -> None:
     log = get_logger(plugin=plugin.name)
     for one in judge_loaded(plugin):
         log.warning(f"{one.text} ({one.file}:{one.line})")
+
+
+def _trees(path: Path) -> dict[Path, ast.Module]:
+    """The sources of a plugin, parsed."""
+    return {file: parsed(file) for file in source_files(path)}
 
 
 @attrs.frozen

@@ -49,18 +49,17 @@ def lacking(path: Path, missing: Sequence[str] = ()) -> NotAPluginError:
     if not meant:
         return NotAPluginError(text)
     line = lines[said[0]] if cls is None else cls.lineno
-    error = NotAPluginError(f"{text}: {_remedy(tree, cls, lacks)} ({main}:{line})")
+    error = NotAPluginError(f"{text}: {_remedy(lines, cls, lacks)} ({main}:{line})")
     error.meant, error.place = True, (str(main), line)
     return error
 
 
-def _remedy(tree: ast.Module, cls: ast.ClassDef | None, lacks: Sequence[str]) -> str:
+def _remedy(lines: Container[str], cls: ast.ClassDef | None, lacks: Sequence[str]) -> str:
     steps = []
     if lacks[0].endswith("Plugin"):
         steps.append(
             "call its class Plugin" if cls is None else f"rename the class {cls.name} to Plugin"
         )
-    lines = lines_of_names(tree)
     steps += [
         f"rename {part.upper()} to {part}" if part.upper() in lines else f"write {_WRITE[part]}"
         for part in lacks

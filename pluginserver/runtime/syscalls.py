@@ -21,32 +21,30 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-_LIBRARY: Final = ctypes.PyDLL(None)
-_SEND: Final = _LIBRARY.send
+_LIBRARY: Final = ctypes.PyDLL(None, use_errno=True)
+_SEND: Final = ctypes.PyDLL(None).send  # the socket tells what is wrong: nobody looks at errno
 _SEND.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
 _SEND.restype = ctypes.c_ssize_t
-_RECV: Final = ctypes.PyDLL(None, use_errno=True).recv
+_RECV: Final = _LIBRARY.recv
 _RECV.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 _RECV.restype = ctypes.c_ssize_t
-
-_OPEN: Final = ctypes.PyDLL(None, use_errno=True).open
+_OPEN: Final = _LIBRARY.open
 _OPEN.argtypes = [ctypes.c_char_p, ctypes.c_int]
-_READ: Final = ctypes.PyDLL(None, use_errno=True).read
-_READ.argtypes = _RECV.argtypes[:3]
+_READ: Final = _LIBRARY.read
+_READ.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t]
 _READ.restype = ctypes.c_ssize_t
 _CLOSE: Final = _LIBRARY.close
 _CLOSE.argtypes = [ctypes.c_int]
+_CONTROL: Final = _LIBRARY.epoll_ctl
+_CONTROL.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
 
 _SENDING: Final = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _RECEIVING: Final = int(socket.MSG_DONTWAIT)
 
-_CONTROL: Final = ctypes.PyDLL(None, use_errno=True).epoll_ctl
-_CONTROL.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_char_p]
 _ADD: Final = 1
 _DELETE: Final = 2
 _EVENT: Final = struct.Struct("=IiI" if platform.machine() == "x86_64" else "=I4xiI")
 """``struct epoll_event``, with the descriptor as its data; it is packed on x86-64 alone."""
-
 
 SMALL: Final = 16_384
 """Bytes that are sent without giving others a turn: the system copies them in a few microseconds."""
@@ -59,13 +57,20 @@ def read_file(path: bytes, size: int) -> bytes:
     """
     buffer = ctypes.create_string_buffer(size)
     descriptor = _OPEN(path, os.O_RDONLY | os.O_CLOEXEC)
-    got = -1 if descriptor < 0 else _READ(descriptor, buffer, size)
-    number = ctypes.get_errno()
-    if descriptor >= 0:
-        _CLOSE(descriptor)
-    if got < 0:
-        raise OSError(number, os.strerror(number))
+    if descriptor < 0:
+        raise _failure()
+    got = _READ(descriptor, buffer, size)
+    failure = _failure() if got < 0 else None
+    _CLOSE(descriptor)
+    if failure is not None:
+        raise failure
     return buffer.raw[:got]
+
+
+def _failure() -> OSError:
+    """What the last call that failed here has failed of."""
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))
 
 
 def register(poller: select.epoll, fd: int, events: int) -> None:
@@ -80,8 +85,7 @@ def unregister(poller: select.epoll, fd: int) -> None:
 
 def _control(poller: select.epoll, operation: int, fd: int, event: bytes) -> None:
     if _CONTROL(poller.fileno(), operation, fd, event):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+        raise _failure()
 
 
 def send(sock: socket.socket, data: bytes) -> int:
@@ -112,8 +116,7 @@ class Receiver:
         room = len(self._bytes)
         got: int = _RECV(fd, self._address, room, _RECEIVING)
         if got < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+            raise _failure()
         data = self._bytes[:got].tobytes()
         if got == room:
             with contextlib.suppress(BlockingIOError):

@@ -11,10 +11,12 @@ what it found there) or ``encrypted`` (Kong keeps it encrypted).  Rules kept her
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from operator import eq
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
+
+import attrs
 
 MASK: Final = "(secret)"
 """What stands in the place of a secret."""
@@ -31,41 +33,74 @@ _HEAD: Final = 8
 _HELD: Final = ("elements", "keys", "values")
 
 
-def is_reference(text: str) -> bool:
-    """Whether a text looks like a reference to a vault: Kong looks at its two ends only."""
-    return text.startswith("{vault://") and text.endswith("}")
+def is_reference(value: object) -> TypeGuard[str]:
+    """Whether a value is a text that looks like a reference to a vault: Kong looks at its two ends only."""
+    return isinstance(value, str) and value.startswith("{vault://") and value.endswith("}")
 
 
-def is_secret(attributes: Mapping[str, Any]) -> bool:
+def is_secret(attributes: Mapping[str, Any], marks: Sequence[str] = MARKS) -> bool:
     """Whether a field with these attributes is a secret as a whole."""
-    return any(attributes.get(mark) for mark in MARKS)
+    return any(attributes.get(mark) for mark in marks)
 
 
-def holds_secrets(field: Mapping[str, Any]) -> bool:
+def holds_secrets(field: Mapping[str, Any], marks: Sequence[str] = MARKS) -> bool:
     """Whether a field, or one in it, is a secret."""
     inner = [one for each in field.get("fields", ()) for one in each.values()]
     inner += [field[name] for name in _HELD if isinstance(field.get(name), Mapping)]
-    return is_secret(field) or any(holds_secrets(one) for one in inner)
+    return is_secret(field, marks) or any(holds_secrets(one, marks) for one in inner)
+
+
+@attrs.frozen
+class Mask:
+    """What is hidden of a value, and by what.
+
+    :param text: stands in the place of each secret.
+    :param marks: the attributes that make a field a secret.
+    :param references: whether a reference to a vault is shown: as it was written it is no secret.
+    """
+
+    text: str = MASK
+    marks: Sequence[str] = MARKS
+    references: bool = False
+
+    def over(self, field: Mapping[str, Any], value: Any) -> Any:
+        """A value without the secrets in it.
+
+        :param field: its field's schema.
+        :param value: as JSON has it.
+        """
+        if value is None or not holds_secrets(field, self.marks):
+            return value
+        if self.references and is_reference(value):
+            return value
+        if not is_secret(field, self.marks) and _fits(field, value):
+            match field.get("type"):
+                case "record":
+                    return {**value, **self._over_fields(field, value)}
+                case "array" | "set":
+                    return [self.over(field.get("elements", {}), one) for one in value]
+                case "map":
+                    keys, values = field.get("keys", {}), field.get("values", {})
+                    return {
+                        self.over(keys, key): self.over(values, one) for key, one in value.items()
+                    }
+        return [] if value == [] else self.text
+
+    def _over_fields(self, record: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            name: self.over(field, value[name])
+            for one in record.get("fields", ())
+            for name, field in one.items()
+            if name in value
+        }
+
+
+_EVERY: Final = Mask()
 
 
 def masked(field: Mapping[str, Any], value: Any) -> Any:
-    """A value without the secrets in it.
-
-    :param field: its field's schema.
-    :param value: as JSON has it.
-    """
-    if value is None or not holds_secrets(field):
-        return value
-    if not is_secret(field) and _fits(field, value):
-        match field.get("type"):
-            case "record":
-                return {**value, **_masked_fields(field, value)}
-            case "array" | "set":
-                return [masked(field.get("elements", {}), one) for one in value]
-            case "map":
-                keys, values = field.get("keys", {}), field.get("values", {})
-                return {masked(keys, key): masked(values, one) for key, one in value.items()}
-    return [] if value == [] else MASK
+    """A value without any of the secrets in it: see :meth:`Mask.over`."""
+    return _EVERY.over(field, value)
 
 
 def secrets_in(field: Mapping[str, Any], value: Any) -> list[str]:
@@ -111,15 +146,6 @@ def _spellings(secret: str) -> list[str]:
     folded = " ".join(secret.split())
     forms = (secret, folded, repr(secret)[1:-1], json.dumps(secret)[1:-1])
     return [form for form in dict.fromkeys(forms) if form]
-
-
-def _masked_fields(record: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: masked(field, value[name])
-        for one in record.get("fields", ())
-        for name, field in one.items()
-        if name in value
-    }
 
 
 def _fits(field: Mapping[str, Any], value: Any) -> bool:

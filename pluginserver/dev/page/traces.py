@@ -10,12 +10,12 @@ Rules kept here:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 import attrs
 
 from ...events.outcome import ERROR, EXIT, LOG_ERROR, UNEXPECTED
+from ...logs import of_this_package
 from ...testing import Problem, Run
 from ...testing.record.format import plain
 from ...testing.record.timeline import CallStep, Stage, Step
@@ -24,7 +24,6 @@ from ..history import Entry
 LIMIT: Final = 20000
 """Characters of a traceback that are shown."""
 
-_PACKAGE: Final = str(Path(__file__).parent.parent.parent)
 _FRAME: Final = '  File "'
 
 
@@ -95,7 +94,7 @@ def _frames(lines: Sequence[str]) -> Iterator[tuple[bool, str]]:
 
 
 def _is_ours(line: str) -> bool:
-    return line.startswith(f"{_FRAME}{_PACKAGE}/")
+    return of_this_package(line.removeprefix(_FRAME))
 
 
 def _grouped(frames: Sequence[tuple[bool, str]]) -> list[Frames]:

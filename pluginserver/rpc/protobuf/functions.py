@@ -224,8 +224,7 @@ def _get_plugin_id(_args: Args) -> Ask:
 
 
 def _is_reference(args: Args) -> Given:
-    text = with_text(at(args, 0))
-    return Given(isinstance(text, str) and is_reference(text))
+    return Given(is_reference(with_text(at(args, 0))))
 
 
 def _clear_query_arg(args: Args) -> Ask:

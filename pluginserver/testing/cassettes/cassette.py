@@ -15,6 +15,7 @@ import base64
 import json
 import os
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -116,10 +117,32 @@ def own(config: Any) -> Any:
     return {key: own(one) for key, one in config.items() if not key.startswith(("__", "$"))}
 
 
-def last_number(directory: Path) -> int:
-    """The highest number with which a file of a directory begins; 0 for none."""
-    found = (_NUMBERED.fullmatch(path.name) for path in directory.iterdir())
-    return max((int(one[1]) for one in found if one), default=0)
+def ending(ended: str) -> str:
+    """How a conversation ended, by how a :class:`~..record.exchange.Run` did."""
+    return {"error": "exit", "throw": "failed"}.get(ended, ended)
+
+
+class Folder:
+    """A directory of cassettes, which are numbered in the order in which they are stored.
+
+    :param directory: it must exist.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        found = (_NUMBERED.fullmatch(path.name) for path in directory.iterdir())
+        self._number = max((int(one[1]) for one in found if one), default=0)
+
+    def store(self, name: str, conversations: list[Conversation]) -> None:
+        """Write the next file, ``NUMBER-NAME.json``; from any thread.
+
+        :raises OSError: when it cannot be written.
+        """
+        with self._lock:
+            self._number += 1
+            number = self._number
+        write(self._directory / f"{number:04}-{name}.json", conversations)
 
 
 def _conversation(found: Any) -> Conversation:

@@ -9,7 +9,6 @@ Rules kept here:
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from ..kong.configuration import config_record
 from ..kong.node import Node
 from ..kong.router import Binding
 from ..record.exchange import Exchange, Run
-from .cassette import Call, Conversation, last_number, own, write
+from .cassette import Call, Conversation, Folder, ending, own
 from .mask import HEADERS, mask
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z]")
@@ -41,23 +40,17 @@ class Keeper:
         headers: Sequence[str] = HEADERS,
     ) -> None:
         self._node = node
-        self._into = into
+        self._folder = Folder(into)
         self._failed = failed
         self._headers = headers
-        self._lock = threading.Lock()
-        self._number = last_number(into)
 
     def observe(self, kind: str, exchange: Exchange, _thing: Any) -> None:
         """Store a request that is over, if a plugin ran."""
         if kind != "end" or not exchange.runs:
             return
         said = [self._conversation(run) for run in exchange.runs]
-        with self._lock:
-            self._number += 1
-            number = self._number
-        method = _UNSAFE.sub("_", exchange.request.method)
         try:
-            write(self._into / f"{number:04}-{method}.json", said)
+            self._folder.store(_UNSAFE.sub("_", exchange.request.method), said)
         except OSError as error:
             self._failed(error)
 
@@ -68,7 +61,7 @@ class Keeper:
             run.phase,
             _config(bound),
             [Call(one.method, list(one.args), one.answer) for one in run.callbacks],
-            {"error": "exit", "throw": "failed"}.get(run.ended, run.ended),
+            ending(run.ended),
             run.error,
             run.protocol,
         )

@@ -23,7 +23,7 @@ from ... import logs
 from ...spec.methods import GET_PLUGIN_INFO
 from ..kong.configuration import config_record
 from ..transports.wire import encode
-from .cassette import Conversation, last_number, write
+from .cassette import Conversation, Folder
 from .listen import Ear, Listener
 from .mask import mask
 
@@ -48,14 +48,13 @@ class Recorder:
     def __init__(self, listen: Path, server: Path, into: Path, headers: Sequence[str]) -> None:
         self._path = listen
         self._server = server
-        self._into = into
+        self._folder = Folder(into)
         self._headers = headers
         self._over: asyncio.Queue[Conversation] = asyncio.Queue()
         self._listener = Listener(self._over.put_nowait)
         self._schemas: dict[str, Any] = {}
         self._stopping = asyncio.Event()
         self._lines: set[asyncio.Task[None]] = set()
-        self._number = last_number(into)
         self.stored = 0
         """How many conversations were stored."""
 
@@ -145,9 +144,8 @@ class Recorder:
         name = conversation.plugin
         if name not in self._schemas:
             self._schemas[name] = await self._schema(name)
-        self._number += 1
-        file = f"{self._number:04}-{_UNSAFE.sub('_', name)}-{conversation.phase}.json"
-        write(self._into / file, [mask(conversation, self._schemas[name], self._headers)])
+        said = mask(conversation, self._schemas[name], self._headers)
+        self._folder.store(f"{_UNSAFE.sub('_', name)}-{conversation.phase}", [said])
         self.stored += 1
 
     async def _schema(self, plugin: str) -> Any:

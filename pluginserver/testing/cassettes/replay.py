@@ -38,7 +38,7 @@ from ..kong.state import Exit, State
 from ..record.exchange import Exchange, Run
 from ..record.format import short
 from ..transports.base import GatewayError, Source, Transport, describe
-from .cassette import Call, Conversation, read
+from .cassette import Call, Conversation, ending, read
 
 _READS: Final = frozenset(
     {
@@ -145,15 +145,11 @@ def replay(
     now = [Call(one.method, list(one.args)) for one in run.callbacks]
     differences = list(_differences(_effects(recorded.calls, ignore), _effects(now, ignore)))
     differences += answers.unknown
-    ended = _ending(run.ended)
+    ended = ending(run.ended)
     if ended != recorded.ended and recorded.ended != "abandoned":
         why = f" ({run.error})" if run.error else ""
         differences.append(f"ended with {recorded.ended!r} then, ends with {ended!r} now{why}")
     return Replayed(recorded, run, differences)
-
-
-def _ending(ended: str) -> str:
-    return {"error": "exit", "throw": "failed"}.get(ended, ended)
 
 
 def _effects(calls: list[Call], ignore: Sequence[str]) -> list[Call]:

@@ -109,13 +109,9 @@ def _references(field: Mapping[str, Any], value: Any) -> Any:
     if not marked or not isinstance(value, (list, dict)):
         return None
     if isinstance(value, dict):
-        return {key: one for key, one in value.items() if _marked(one)}
-    found = [one if _marked(one) else None for one in value]
+        return {key: one for key, one in value.items() if is_reference(one)}
+    found = [one if is_reference(one) else None for one in value]
     return found if any(found) else None
-
-
-def _marked(value: Any) -> bool:
-    return isinstance(value, str) and is_reference(value)
 
 
 def _value(field: Mapping[str, Any], value: Any, find: Find) -> Any:

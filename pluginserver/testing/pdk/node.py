@@ -210,7 +210,7 @@ def is_trusted(state: State, address: str) -> bool:
 
 @pdk("kong.vault.is_reference")
 def vault_is_reference(state: State, reference: Any) -> bool:
-    return isinstance(reference, str) and is_reference(reference)
+    return is_reference(reference)
 
 
 @pdk("kong.vault.parse_reference")

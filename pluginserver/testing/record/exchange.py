@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from ...spec.methods import STEP_ERROR
 from ...spec.protocols import MSGPACK
 from ..kong.headers import Headers
 from ..kong.messages import Request, Response, ServiceRequest
 from .snapshot import snapshot
+
+Outcome: TypeAlias = Literal["answer", "step error", "throw", "no answer"]
+"""How a callback ended: an answer, an error that the plugin heard of, a throw in Kong, or the end of
+the event (as for ``kong.response.exit``)."""
 
 
 @attrs.frozen
@@ -87,6 +92,13 @@ class Callback:
     error: str | None = None
     step: Any = None
     changes: list[Change] = attrs.field(factory=list)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended."""
+        if self.step is None:
+            return "throw" if self.error else "no answer"
+        return "step error" if self.step == STEP_ERROR else "answer"
 
 
 @attrs.define

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from ...spec.methods import STEP_ERROR
 from .format import short
+from .lines import answered, called, changed, ended, headline, last_lines
 
 _TIMES: Final = frozenset(
     {
@@ -59,11 +59,8 @@ def snapshot(exchange: Any) -> str:
 
 
 def _lines(exchange: Any) -> Iterator[str]:
-    request, response = exchange.request, exchange.response
-    url = f"{request.scheme}://{request.headers.get('host', '')}{request.target}"
-    source = {"service": "the service", "exit": "kong.response.exit"}.get(exchange.source, "Kong")
-    outcome = f"{response.status} from {source}" if response else "no response"
-    yield f"{request.method} {url} -> {outcome}"
+    response = exchange.response
+    yield headline(exchange)
     stages = [(run.start, list(_run(run))) for run in list(exchange.runs)]
     if exchange.service_request is not None and exchange.service_start is not None:
         stages.append((exchange.service_start, list(_service(exchange))))
@@ -72,10 +69,7 @@ def _lines(exchange: Any) -> Iterator[str]:
     if response is not None:
         yield f"  response {response.status}"
         yield from _message(response)
-    for line in list(exchange.logs):
-        yield f"  log [{line.level}] {line.plugin or 'kong'}: {line.message}"
-    for problem in list(exchange.problems):
-        yield f"  BUG ({problem.kind}): {problem.message}"
+    yield from last_lines(exchange)
 
 
 def _begin(stage: tuple[float, list[str]]) -> float:
@@ -85,24 +79,18 @@ def _begin(stage: tuple[float, list[str]]) -> float:
 def _run(run: Any) -> Iterator[str]:
     yield f"  {run.phase} {run.plugin}"
     for call in list(run.callbacks):
-        arguments = ", ".join(short(_steady(one)) for one in call.args)
-        yield f"    {call.method}({arguments}) -> {_answer(call)}"
+        yield f"    {called(call, _shown)} -> {_answer(call)}"
         for change in call.changes:
-            before = "" if change.before is None else f"{short(_steady(change.before))} -> "
-            after = "removed" if change.after is None else short(_steady(change.after))
-            yield f"      {change.where} {change.what}: {before}{after}"
-    yield f"    {run.ended}{f': {run.error}' if run.error else ''}"
+            yield f"      {changed(change, _shown)}"
+    yield f"    {ended(run)}"
 
 
 def _answer(call: Any) -> str:
-    if call.step is None:
-        return f"throws: {call.error}" if call.error else "no answer"
-    if call.step == STEP_ERROR:
-        return f"StepError {short(call.error)}"
     of_variable = call.method == "kong.nginx.get_var" and call.args
-    if call.method in _TIMES or (of_variable and _VARIABLES.fullmatch(str(call.args[0]))):
+    varies = call.method in _TIMES or (of_variable and _VARIABLES.fullmatch(str(call.args[0])))
+    if varies and call.outcome == "answer":
         return "<varies>"
-    return short(_steady(call.answer)) + (f" (Kong said: {call.error})" if call.error else "")
+    return answered(call, _shown)
 
 
 def _service(exchange: Any) -> Iterator[str]:
@@ -118,6 +106,10 @@ def _message(message: Any) -> Iterator[str]:
         yield f"    {name}: {shown}"
     if message.body:
         yield f"    {short(_marked(message.text), 200)}"
+
+
+def _shown(value: Any) -> str:
+    return short(_steady(value))
 
 
 def _steady(value: Any) -> Any:

@@ -13,17 +13,11 @@ the page of the development gateway render it, each in its own way.  Rules kept 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import attrs
 
-from ...spec.methods import STEP_ERROR
 from ..kong.messages import Response, ServiceRequest
-from .exchange import Callback, Exchange, LogLine, Problem, Run
-
-Outcome = Literal["answer", "step error", "throw", "no answer"]
-"""How a callback ended: an answer, an error that the plugin heard of, a throw in Kong, or the end of
-the event (as for ``kong.response.exit``)."""
+from .exchange import Callback, Exchange, LogLine, Outcome, Problem, Run
 
 
 @attrs.frozen
@@ -149,19 +143,12 @@ def timeline(exchange: Exchange) -> Timeline:
 
 def _stages(exchange: Exchange) -> Iterator[Stage]:
     for run in list(exchange.runs):
-        yield Stage(run, [CallStep(call, outcome(call)) for call in list(run.callbacks)])
+        yield Stage(run, [CallStep(call, call.outcome) for call in list(run.callbacks)])
     request, start = exchange.service_request, exchange.service_start
     if request is not None and start is not None:
         yield Stage(
             ServiceCall(request, exchange.service_response, start, exchange.service_duration)
         )
-
-
-def outcome(call: Callback) -> Outcome:
-    """How a callback ended."""
-    if call.step is None:
-        return "throw" if call.error else "no answer"
-    return "step error" if call.step == STEP_ERROR else "answer"
 
 
 def _start(stage: Stage) -> float:

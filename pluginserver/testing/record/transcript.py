@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .exchange import Change, Exchange, Run
+from .exchange import Exchange, Run
 from .format import round_trips, short, took
+from .lines import answered, called, changed, ended, headline, last_lines
 from .timeline import CallStep, ServiceCall, Stage, Timeline, timeline
 
 
@@ -23,14 +24,8 @@ def transcript(exchange: Exchange) -> str:
 
 def summary(exchange: Exchange) -> str:
     """The request in one line: method, target, status, time, round trips."""
-    request, response = exchange.request, exchange.response
-    source = {"service": "the service", "exit": "kong.response.exit"}.get(exchange.source, "Kong")
-    outcome = f"{response.status} from {source}" if response else "no response"
-    url = f"{request.scheme}://{request.headers.get('host', '')}{request.target}"
-    return (
-        f"{request.method} {url} -> {outcome} "
-        f"({took(exchange.duration)}, {round_trips(exchange.round_trips)})"
-    )
+    cost = f"({took(exchange.duration)}, {round_trips(exchange.round_trips)})"
+    return f"{headline(exchange)} {cost}"
 
 
 def _lines(shown: Timeline) -> Iterator[str]:
@@ -42,10 +37,7 @@ def _lines(shown: Timeline) -> Iterator[str]:
             yield f"    {name}: {short(value, 100)[1:-1]}"
         if shown.response.body:
             yield f"    {short(shown.response.text, 200)}"
-    for line in shown.logs:
-        yield f"  log [{line.level}] {line.plugin or 'kong'}: {line.message}"
-    for problem in shown.problems:
-        yield f"  BUG ({problem.kind}): {problem.message}"
+    yield from last_lines(shown)
 
 
 def _stage(stage: Stage) -> Iterator[str]:
@@ -60,31 +52,11 @@ def _stage(stage: Stage) -> Iterator[str]:
         for step in stage.calls:
             yield from _callback(step)
         if subject.ended != "exit":
-            yield f"    {subject.ended}{f': {subject.error}' if subject.error else ''}"
+            yield f"    {ended(subject)}"
 
 
 def _callback(step: CallStep) -> Iterator[str]:
     call = step.call
-    arguments = ", ".join(short(argument) for argument in call.args)
-    yield f"    {call.method}({arguments}) -> {_answer(step)} ({took(call.duration)})"
+    yield f"    {called(call, short)} -> {answered(call, short)} ({took(call.duration)})"
     for change in call.changes:
-        yield f"      {_change(change)}"
-
-
-def _answer(step: CallStep) -> str:
-    call = step.call
-    match step.outcome:
-        case "throw":
-            return f"throws: {call.error}"
-        case "no answer":
-            return "no answer"
-        case "step error":
-            return f"StepError {short(call.error)}"
-        case _:
-            return short(call.answer) + (f" (Kong said: {call.error})" if call.error else "")
-
-
-def _change(change: Change) -> str:
-    before = "" if change.before is None else f"{short(change.before)} -> "
-    after = "removed" if change.after is None else short(change.after)
-    return f"{change.where} {change.what}: {before}{after}"
+        yield f"      {changed(change, short)}"

@@ -20,7 +20,6 @@ from pluginserver.testing.record.timeline import (
     LogStep,
     ServiceCall,
     Stage,
-    outcome,
     timeline,
 )
 
@@ -134,8 +133,8 @@ def test_a_timeline_does_not_change_with_its_record() -> None:
 )
 def test_how_a_callback_ended(given: dict[str, Any], how: str) -> None:
     found = call("kong.a", 0.1, **given)
-    assert outcome(found) == how
-    assert CallStep(found, outcome(found)).at == 0.1
+    assert found.outcome == how
+    assert CallStep(found, found.outcome).at == 0.1
 
 
 def test_a_service_call_has_what_the_record_has() -> None:
